@@ -1,0 +1,86 @@
+# `make` shows the targets. Variables come from the command line or the environment: PORT=9000 make run
+
+PYTHON ?= python3
+VENV ?= .venv
+PYTEST_ARGS ?= -n 2
+ARGS ?= help
+BIN := $(abspath $(VENV))/bin
+LAUNCHER := $(BIN)/python -m saas.launcher
+
+# A VENV that was given is somebody's own: it is used as it is.
+ifeq ($(origin VENV),file)
+install := $(PYTHON) -m saas.launcher.install $(VENV)
+else
+install := @:
+endif
+
+.DEFAULT_GOAL := help
+.PHONY: help run test check check-django format env shell manage migrations lock clean
+
+help:
+	@echo "make run         run the platform on http://localhost:8000 (PORT=, HOST=); Ctrl-C stops it"
+	@echo "make test        run every test (PYTEST_ARGS='-n 2 tests/tenancy')"
+	@echo "make check       lint, types, layers, migrations, deployment settings, OpenAPI"
+	@echo "make format      format the code and mend what ruff can mend"
+	@echo "make -s env      print the running platform's addresses as NAME=value lines"
+	@echo "make shell       open a Django shell in the running platform's environment"
+	@echo "make manage      run a command in it: make manage ARGS='check_isolation'"
+	@echo "make migrations  write the migrations that the models ask for"
+	@echo "make lock        write the version of everything that is installed to constraints.txt"
+	@echo "make clean       remove the data of 'make run', and caches"
+
+run:
+	@$(install) requirements.txt
+	@exec $(LAUNCHER) run
+
+test:
+	@$(install) requirements.txt requirements-dev.txt
+	@exec $(LAUNCHER) test -- $(PYTEST_ARGS)
+
+check:
+	@$(install) requirements.txt requirements-dev.txt
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	@exec $(LAUNCHER) with-servers -- $(MAKE) --no-print-directory check-django VENV=$(abspath $(VENV))
+
+# With servers of its own, so call `make check`.
+check-django: export DEPLOYMENT_ENV = production
+check-django: export PUBLIC_URL = https://app.example.com
+check-django: export ALLOWED_HOSTS = app.example.com
+check-django:
+	$(BIN)/python manage.py bootstrap_database
+	$(BIN)/python manage.py migrate --no-input --verbosity=0
+	$(BIN)/python manage.py jwt_keys generate --if-missing
+	$(BIN)/python manage.py check --deploy --fail-level=WARNING
+	$(BIN)/python manage.py makemigrations --check --dry-run
+	$(BIN)/python manage.py check_isolation
+	$(BIN)/python manage.py spectacular --validate --fail-on-warn --file=/dev/null
+
+format:
+	@$(install) requirements.txt requirements-dev.txt
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+env:
+	@test -x $(BIN)/python || { echo "Nothing is running in this clone: 'make run' starts it." >&2; exit 1; }
+	@exec $(LAUNCHER) env
+
+shell:
+	@exec $(LAUNCHER) exec -- $(BIN)/python manage.py shell
+
+manage:
+	@exec $(LAUNCHER) exec -- $(BIN)/python manage.py $(ARGS)
+
+migrations:
+	@exec $(LAUNCHER) exec -- $(BIN)/python manage.py makemigrations $(filter-out help,$(ARGS))
+
+lock:
+	@: > constraints.txt
+	@$(install) requirements.txt requirements-dev.txt
+	$(BIN)/python -m pip freeze --disable-pip-version-check > constraints.txt
+
+clean:
+	@test ! -x $(BIN)/python || $(LAUNCHER) clean
+	rm -rf .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis

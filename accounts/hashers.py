@@ -1,0 +1,41 @@
+"""bcrypt behind a bulkhead: a storm of log-ins may use the cores, but not every thread of the server."""
+
+import os
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from django.conf import settings
+from django.contrib.auth.hashers import BCryptSHA256PasswordHasher
+from django.db import connections
+
+from saas.kit.errors import Unavailable
+
+WAIT_SECONDS = 10
+_slots = threading.BoundedSemaphore(max(1, os.cpu_count() or 1))
+
+
+class HashedInTransaction(RuntimeError):
+    """Hashing takes a fifth of a second; a transaction held open that long holds its locks and its connection."""
+
+
+@contextmanager
+def hashing_slot() -> Iterator[None]:
+    if any(connection.in_atomic_block for connection in connections.all(initialized_only=True)):
+        raise HashedInTransaction("a password was hashed with a database transaction open")
+    if not _slots.acquire(timeout=WAIT_SECONDS):
+        raise Unavailable(retry_after=WAIT_SECONDS)
+    try:
+        yield
+    finally:
+        _slots.release()
+
+
+class BulkheadPasswordHasher(BCryptSHA256PasswordHasher):
+    """Django's BCryptSHA256PasswordHasher (no truncation at 72 bytes), never inside a transaction."""
+
+    rounds = settings.BCRYPT_ROUNDS
+
+    def encode(self, password: str, salt: bytes) -> str:
+        with hashing_slot():
+            return super().encode(password, salt)

@@ -1,0 +1,93 @@
+"""People and their sessions, both fenced by organization."""
+
+from django.contrib.auth.base_user import AbstractBaseUser, BaseUserManager
+from django.db import models
+from django.db.models.functions import Lower
+
+from tenancy.fence import RoleAccess
+from tenancy.models import SUPPORT_ORGANIZATION_ID, Role, TenantModel
+
+EMAIL_KEY_CONSTRAINT = "accounts_user_email_key_key"
+# What a person may still want to see of a session that ended; then the worker may remove it, and no earlier.
+PRUNABLE = "coalesce(revoked_at, expires_at) < now() - interval '30 days'"
+
+
+class UserManager(BaseUserManager["User"]):
+    def get_by_natural_key(self, username: str | None) -> "User":
+        return self.get(email_key=(username or "").lower())
+
+
+class User(TenantModel, AbstractBaseUser):
+    email = models.EmailField(max_length=254)
+    # Computed by PostgreSQL, so no writer can make it disagree with the address.
+    email_key = models.GeneratedField(
+        expression=Lower("email"), output_field=models.CharField(max_length=254), db_persist=True, unique=True
+    )
+    email_verified_at = models.DateTimeField(null=True, blank=True)
+    name = models.CharField(max_length=200, blank=True)
+    role = models.CharField(max_length=16, choices=Role.choices, default=Role.MEMBER)
+    locale = models.CharField(max_length=16, default="en")
+    timezone = models.CharField(max_length=64, default="UTC")
+    is_staff = models.BooleanField(default=False, editable=False)
+    deactivated_at = models.DateTimeField(null=True, blank=True)
+    created_at = models.DateTimeField(auto_now_add=True)
+    updated_at = models.DateTimeField(auto_now=True)
+    last_login_at = models.DateTimeField(null=True, blank=True)
+
+    last_login = None
+    USERNAME_FIELD = "email_key"
+    EMAIL_FIELD = "email"
+    objects = UserManager()
+
+    class Meta:
+        constraints = [
+            models.CheckConstraint(name="user_role_known", condition=models.Q(role__in=Role.values)),
+            models.CheckConstraint(
+                name="staff_in_support_organization",
+                condition=models.Q(is_staff=False) | models.Q(organization_id=SUPPORT_ORGANIZATION_ID),
+            ),
+            RoleAccess(
+                name="user_organization_by_email",
+                role="saas_lookup",
+                command="SELECT",
+                columns=("email_key", "organization_id"),
+                rows="true",
+            ),
+        ]
+        indexes = [models.Index(fields=["organization", "created_at", "id"], name="user_by_creation")]
+
+    def __str__(self) -> str:
+        return self.email
+
+    @property
+    def is_active(self) -> bool:
+        return self.deactivated_at is None
+
+
+class Session(TenantModel):
+    """The truth about a log-in, for API and pages alike; Redis holds copies for at most 30 seconds."""
+
+    user = models.ForeignKey(User, on_delete=models.CASCADE, related_name="sessions")
+    created_at = models.DateTimeField(auto_now_add=True)
+    last_seen_at = models.DateTimeField()
+    expires_at = models.DateTimeField()
+    ip = models.GenericIPAddressField(null=True)
+    user_agent = models.CharField(max_length=300, blank=True)
+    refresh_generation = models.PositiveIntegerField(default=1)
+    rotated_at = models.DateTimeField(null=True)
+    # [generation, Unix seconds] of rotations so young that the rotated token is still honoured.
+    recent_rotations = models.JSONField(default=list)
+    revoked_at = models.DateTimeField(null=True)
+    revoke_reason = models.CharField(max_length=32, blank=True)
+
+    class Meta:
+        constraints = [
+            RoleAccess(
+                name="session_prunable_seen", role="saas_worker", command="SELECT",
+                columns=("id", "revoked_at", "expires_at"), rows=PRUNABLE,
+            ),
+            RoleAccess(name="session_prunable_removed", role="saas_worker", command="DELETE", rows=PRUNABLE),
+        ]
+
+    def __str__(self) -> str:
+        return str(self.id)

@@ -1,0 +1,47 @@
+"""What a password must be, and how one is checked without telling whether its account exists."""
+
+from functools import cache
+from typing import Any
+
+from django.contrib.auth.hashers import check_password, make_password
+from django.contrib.auth.password_validation import UserAttributeSimilarityValidator
+from django.core.exceptions import ValidationError
+
+from accounts.hashers import BulkheadPasswordHasher
+
+
+class MaximumLengthValidator:
+    def __init__(self, max_length: int) -> None:
+        self.max_length = max_length
+
+    def validate(self, password: str, user: Any = None) -> None:
+        if len(password) > self.max_length:
+            raise ValidationError(self.get_help_text(), code="password_too_long")
+
+    def get_help_text(self) -> str:
+        return f"A password has at most {self.max_length} characters."
+
+
+class SimilarityValidator(UserAttributeSimilarityValidator):
+    """Refuses a password like the email address, the name or the organization."""
+
+    def __init__(self) -> None:
+        super().__init__(user_attributes=("email", "name", "organization_name"), max_similarity=0.7)
+
+
+def hash_password(password: str) -> str:
+    """Takes about a fifth of a second; raises HashedInTransaction inside a database transaction."""
+    return make_password(password)
+
+
+def verify_password(password: str, encoded: str | None) -> bool:
+    """Does the same work for an account that does not exist (`encoded` None) as for a wrong password."""
+    matches = check_password(password, encoded or _nobodys_hash())
+    return matches and encoded is not None
+
+
+@cache
+def _nobodys_hash() -> str:
+    """A well-formed hash that no password has; making a real one would cost the first asker twice the time."""
+    hasher = BulkheadPasswordHasher()
+    return f"{hasher.algorithm}${hasher.salt().decode()}{'.' * 31}"

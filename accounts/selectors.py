@@ -1,0 +1,46 @@
+"""Reads of people and sessions. Each runs inside the organization's context, but for organization_of_email."""
+
+from uuid import UUID
+
+from django.db import connection
+from django.db.models import Q, QuerySet
+
+from accounts.models import Session, User
+from saas.kit import clock
+
+ORGANIZATION_FOR_EMAIL = "SELECT tenancy.organization_for_email(%s)"
+
+
+def organization_of_email(email: str) -> UUID | None:
+    """The organization that an address belongs to, before there is a context; no other fact of it."""
+    with connection.cursor() as cursor:
+        cursor.execute(ORGANIZATION_FOR_EMAIL, [email])
+        organization_id: UUID | None = cursor.fetchone()[0]
+    return organization_id
+
+
+def live_session(*, session_id: UUID, user_id: UUID) -> Session | None:
+    return (
+        Session.objects.select_related("user", "organization")
+        .filter(id=session_id, user_id=user_id, revoked_at=None, expires_at__gt=clock.now())
+        .filter(user__deactivated_at=None)
+        .first()
+    )
+
+
+def live_sessions(user_id: UUID) -> QuerySet[Session]:
+    return Session.objects.filter(user_id=user_id, revoked_at=None, expires_at__gt=clock.now()).order_by(
+        "-last_seen_at", "id"
+    )
+
+
+def members(*, role: str = "", status: str = "", q: str = "") -> QuerySet[User]:
+    """The organization's people in a stable order; `q` looks into names and addresses."""
+    people = User.objects.order_by("created_at", "id")
+    if role:
+        people = people.filter(role=role)
+    if status:
+        people = people.filter(deactivated_at__isnull=status == "active")
+    if q:
+        people = people.filter(Q(email__icontains=q) | Q(name__icontains=q))
+    return people

@@ -1,0 +1,1 @@
+"""Writes of people and sessions, a module a noun."""

@@ -1,0 +1,78 @@
+"""Log-in: the same work and the same answer for an unknown address, a wrong password and a disabled user."""
+
+from dataclasses import dataclass
+from uuid import UUID
+
+from django.contrib.auth.hashers import get_hasher, identify_hasher
+
+from accounts import metrics
+from accounts.models import Session, User
+from accounts.passwords import hash_password, verify_password
+from accounts.selectors import organization_of_email
+from accounts.services.sessions import Device, open_session
+from saas.kit import attempts
+from saas.kit.errors import DomainError, TooManyAttempts
+from tenancy.context import org_context
+
+
+class InvalidCredentials(DomainError):
+    code = "invalid_credentials"
+    status = 401
+    title = "Invalid credentials"
+    detail = "The email address or the password is wrong."
+
+
+@dataclass(frozen=True, slots=True)
+class Credential:
+    """What is compared with the given password, read before the hashing and compared again after it."""
+
+    organization_id: UUID
+    user_id: UUID
+    encoded: str
+
+
+def log_in(*, email: str, password: str, device: Device) -> Session:
+    """Open a session. Raises InvalidCredentials or TooManyAttempts. Opens its own transactions: hashing stays outside."""
+    key = email.lower()
+    _refuse_if_blocked(attempts.before_attempt(key))
+    credential = _credential(email)
+    if not verify_password(password, credential and credential.encoded) or credential is None:
+        metrics.LOGINS.labels("failed").inc()
+        _refuse_if_blocked(attempts.record_failure(key))
+        raise InvalidCredentials
+    _refuse_if_blocked(attempts.record_success(key))
+    session = _open(credential, password, device)
+    metrics.LOGINS.labels("succeeded").inc()
+    return session
+
+
+def _credential(email: str) -> Credential | None:
+    organization_id = organization_of_email(email)
+    if organization_id is None:
+        return None
+    with org_context(organization_id):
+        user = User.objects.filter(email_key=email.lower(), deactivated_at=None, is_staff=False).first()
+    return user and Credential(organization_id, user.id, user.password)
+
+
+def _open(credential: Credential, password: str, device: Device) -> Session:
+    upgraded = hash_password(password) if _is_outdated(credential.encoded) else None
+    with org_context(credential.organization_id):
+        user = User.objects.select_for_update().filter(id=credential.user_id, deactivated_at=None).first()
+        # Deactivated or changed while the password was being hashed.
+        if user is None or user.password != credential.encoded:
+            raise InvalidCredentials
+        if upgraded:
+            user.password = upgraded
+            user.save(update_fields=["password"])
+        return open_session(user=user, device=device)
+
+
+def _is_outdated(encoded: str) -> bool:
+    return identify_hasher(encoded).must_update(encoded) or not encoded.startswith(get_hasher().algorithm)
+
+
+def _refuse_if_blocked(seconds: float) -> None:
+    if seconds > 0:
+        metrics.LOGINS.labels("blocked").inc()
+        raise TooManyAttempts(retry_after=seconds)

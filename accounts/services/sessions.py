@@ -1,0 +1,231 @@
+"""Sessions: opened by a log-in, rotated by each refresh, revoked in PostgreSQL first and then in Redis."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import Enum
+from uuid import UUID, uuid4
+
+from django.conf import settings
+from django.db import transaction
+from django.db.models import QuerySet
+
+from accounts import emails, metrics
+from accounts.models import Session, User
+from accounts.tokens import Claims, TokenPair, issue_tokens, remaining_seconds
+from saas.kit import clock, gate
+from saas.kit.errors import DomainError, NotFound
+from saas.kit.redis import RedisUnavailable
+from tenancy.context import org_context
+from tenancy.jobs import defer
+
+# Several tabs may present one token; an answer that got lost may be asked for again.
+REUSE_GRACE = timedelta(seconds=10)
+PARENT_GRACE = timedelta(seconds=60)
+
+
+class InvalidRefreshToken(DomainError):
+    code = "invalid_refresh_token"
+    status = 401
+    title = "Invalid refresh token"
+    detail = "The refresh token is malformed, expired or revoked, or is not a refresh token."
+
+
+class RefreshTokenReused(DomainError):
+    code = "refresh_token_reused"
+    status = 401
+    title = "Refresh token reused"
+    detail = "This refresh token was used before. The session has been ended; log in again."
+
+
+class Presented(Enum):
+    CURRENT = "current"
+    REPEATED = "repeated"
+    REUSED = "reused"
+
+
+@dataclass(frozen=True, slots=True)
+class Device:
+    """Where a session was opened from."""
+
+    ip: str | None
+    user_agent: str
+
+
+@transaction.atomic
+def open_session(*, user: User, device: Device) -> Session:
+    now = clock.now()
+    user.last_login_at = now
+    user.save(update_fields=["last_login_at"])
+    return Session.objects.create(
+        id=uuid4(),
+        user=user,
+        last_seen_at=now,
+        expires_at=now + settings.SIMPLE_JWT["REFRESH_TOKEN_LIFETIME"],
+        ip=device.ip,
+        user_agent=device.user_agent[:300],
+    )
+
+
+def session_tokens(session: Session) -> TokenPair:
+    return issue_tokens(
+        user_id=session.user_id,
+        organization_id=session.organization_id,
+        session_id=session.id,
+        generation=session.refresh_generation,
+    )
+
+
+def refresh_session(claims: Claims) -> TokenPair:
+    """Rotate a verified refresh token. Opens its own transaction, so that ending a reused session is kept.
+
+    Raises InvalidRefreshToken, or RefreshTokenReused after the session was ended.
+    """
+    with org_context(claims.org_id):
+        session = _rotate(claims) or _answer_repeated(claims)
+    if session is None:
+        metrics.REFRESHES.labels("reused").inc()
+        raise RefreshTokenReused
+    return session_tokens(session)
+
+
+def _rotate(claims: Claims) -> Session | None:
+    """Compare-and-swap on the generation: of parallel presentations of one token, one rotates."""
+    session = _live(claims)
+    if session.refresh_generation != claims.generation:
+        return None
+    now = clock.now()
+    swapped = Session.objects.filter(
+        id=claims.sid, refresh_generation=claims.generation, revoked_at=None
+    ).update(
+        refresh_generation=session.refresh_generation + 1,
+        rotated_at=now,
+        recent_rotations=[*_still_honoured(session, now), [session.refresh_generation, now.timestamp()]],
+        last_seen_at=now,
+        expires_at=now + settings.SIMPLE_JWT["REFRESH_TOKEN_LIFETIME"],
+    )
+    if not swapped:
+        return None
+    metrics.REFRESHES.labels("rotated").inc()
+    session.refresh_generation += 1
+    return session
+
+
+def _answer_repeated(claims: Claims) -> Session | None:
+    session = _live(claims, lock=True)
+    if presented(session, claims.generation or 0, clock.now()) is not Presented.REUSED:
+        metrics.REFRESHES.labels("repeated").inc()
+        return session
+    revoke_sessions(Session.objects.filter(id=session.id), reason="refresh_token_reused")
+    emails.queue(emails.refresh_token_reused, user_id=session.user_id)
+    return None
+
+
+def presented(session: Session, generation: int, now: datetime) -> Presented:
+    """How a refresh token of `generation` counts against the session's state."""
+    if generation >= session.refresh_generation:
+        return Presented.CURRENT
+    if generation in dict(_still_honoured(session, now)):
+        return Presented.REPEATED
+    is_parent = generation == session.refresh_generation - 1
+    if is_parent and session.rotated_at and now - session.rotated_at <= PARENT_GRACE:
+        return Presented.REPEATED
+    return Presented.REUSED
+
+
+def _still_honoured(session: Session, now: datetime) -> list[list[float]]:
+    oldest = now.timestamp() - REUSE_GRACE.total_seconds()
+    return [rotation for rotation in session.recent_rotations if rotation[1] >= oldest]
+
+
+def _live(claims: Claims, *, lock: bool = False) -> Session:
+    sessions = Session.objects.select_for_update() if lock else Session.objects
+    session = sessions.filter(
+        id=claims.sid,
+        user_id=claims.user_id,
+        revoked_at=None,
+        expires_at__gt=clock.now(),
+        user__deactivated_at=None,
+    ).first()
+    if session is None:
+        raise InvalidRefreshToken
+    return session
+
+
+@transaction.atomic
+def revoke_sessions(sessions: QuerySet[Session], *, reason: str) -> list[UUID]:
+    """End sessions: in PostgreSQL with this transaction, in Redis right after it, and by a job until it landed."""
+    live = list(sessions.filter(revoked_at=None).select_for_update(of=("self",)).values_list("id", "user_id"))
+    ids = [session_id for session_id, _ in live]
+    if not ids:
+        return []
+    Session.objects.filter(id__in=ids).update(revoked_at=clock.now(), revoke_reason=reason)
+    by_user: dict[str, list[str]] = {}
+    for session_id, user_id in live:
+        by_user.setdefault(str(user_id), []).append(str(session_id))
+    _blacklist(by_user)
+    return ids
+
+
+def _blacklist(by_user: dict[str, list[str]]) -> None:
+    from accounts.tasks import blacklist_sessions
+
+    job = defer(blacklist_sessions, sessions=by_user)
+    transaction.on_commit(lambda: _write_blacklist_now(by_user, job))
+
+
+def _write_blacklist_now(by_user: dict[str, list[str]], job: int) -> None:
+    try:
+        write_blacklist(by_user)
+    except RedisUnavailable:
+        metrics.REVOCATIONS_DELAYED.inc()
+
+
+def write_blacklist(by_user: dict[str, list[str]]) -> None:
+    """Blacklist sessions in Redis until their last access token has run out. Raises RedisUnavailable."""
+    lifetime = settings.SIMPLE_JWT["ACCESS_TOKEN_LIFETIME"] + settings.SIMPLE_JWT["LEEWAY"]
+    for user_id, session_ids in by_user.items():
+        gate.revoke(user_id, session_ids, [], int(lifetime.total_seconds()))
+
+
+def revoke_own_session(*, user_id: UUID, session_id: UUID) -> None:
+    """Raises NotFound for a session that is over, or is not this user's."""
+    if not revoke_sessions(Session.objects.filter(id=session_id, user_id=user_id), reason="revoked"):
+        raise NotFound
+
+
+def forget_facts_after_commit(user_ids: Iterable[UUID]) -> None:
+    """Let the next request of these users' sessions read their role and state from PostgreSQL."""
+    live = Session.objects.filter(user_id__in=list(user_ids), revoked_at=None).values_list("user_id", "id")
+    by_user: dict[str, list[str]] = {}
+    for user_id, session_id in live:
+        by_user.setdefault(str(user_id), []).append(str(session_id))
+
+    def forget() -> None:
+        for user_id, session_ids in by_user.items():
+            try:
+                gate.forget_facts(user_id, session_ids)
+            except RedisUnavailable:
+                metrics.REVOCATIONS_DELAYED.inc()
+
+    transaction.on_commit(forget)
+
+
+def log_out(claims: Claims, *, scope: str) -> None:
+    """End the token's session (`local`), the user's others (`others`) or all (`global`). Idempotent."""
+    with org_context(claims.org_id):
+        sessions = Session.objects.filter(user_id=claims.user_id)
+        if scope == "local":
+            sessions = sessions.filter(id=claims.sid)
+        elif scope == "others":
+            sessions = sessions.exclude(id=claims.sid)
+        revoke_sessions(sessions, reason="logged_out")
+    if scope != "others":
+        _blacklist_token(claims)
+
+
+def _blacklist_token(claims: Claims) -> None:
+    try:
+        gate.revoke(str(claims.user_id), [str(claims.sid)], [str(claims.jti)], remaining_seconds(claims))
+    except RedisUnavailable:
+        metrics.REVOCATIONS_DELAYED.inc()

@@ -1,0 +1,19 @@
+"""What accounts does in the background, each in the context of the organization that asked for it."""
+
+from uuid import UUID
+
+from accounts import emails
+from accounts.management.commands import prune_sessions
+from accounts.services.sessions import write_blacklist
+from tenancy.jobs import organization_task, platform_task
+
+
+@organization_task(name="blacklist_sessions", owns_transactions=True)
+def blacklist_sessions(organization_id: UUID, *, sessions: dict[str, list[str]]) -> None:
+    """Repeats the Redis half of a revocation, whose truth is committed already, until it lands."""
+    write_blacklist(sessions)
+
+
+@organization_task(name="send_email", owns_transactions=True)
+def send_email(organization_id: UUID, *, message: str, user_id: str, message_id: str) -> None:
+    emails.send(organization_id, message=message, user_id=UUID(user_id), message_id=message_id)

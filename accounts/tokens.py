@@ -1,0 +1,224 @@
+"""Access and refresh tokens: simplejwt's, signed RS256 by `kid`, with their claims' types checked before it reads them."""
+
+import re
+from dataclasses import dataclass
+from datetime import timedelta
+from functools import cache
+from typing import Any
+from uuid import UUID, uuid4
+
+import jwt
+from django.conf import settings
+from jwt.utils import base64url_decode, base64url_encode
+from rest_framework_simplejwt import tokens as simplejwt
+from rest_framework_simplejwt.backends import TokenBackend
+from rest_framework_simplejwt.exceptions import TokenBackendError, TokenBackendExpiredToken, TokenError
+
+from accounts.keys import key_ring
+from saas.kit import clock
+from saas.kit.errors import DomainError
+
+ALGORITHM = "RS256"
+UUID_CLAIMS = ("sub", "user_id", "org_id", "sid", "jti")
+TIME_CLAIMS = ("exp", "iat", "nbf")
+REQUIRED_CLAIMS = (*UUID_CLAIMS, *TIME_CLAIMS, "iss", "aud", "token_type")
+# A token of ours is far shorter; PyJWT would hash and decode megabytes before it refused them.
+MAX_TOKEN_LENGTH = 4096
+COMPACT_JWS = re.compile(r"[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.(?:[A-Za-z0-9_-]{4})+(?:[A-Za-z0-9_-]{2,3})?")
+# 9999-12-31: later times overflow datetime, which is where libraries answer 500.
+MAX_TIME = 253_402_300_799
+
+
+class InvalidToken(DomainError):
+    code = "invalid_token"
+    status = 401
+    title = "Invalid token"
+    detail = "The token is malformed, expired, revoked or not meant for this use."
+
+
+@dataclass(frozen=True, slots=True)
+class Claims:
+    """The verified claims of a token of ours."""
+
+    user_id: UUID
+    org_id: UUID
+    sid: UUID
+    jti: UUID
+    iss: str
+    aud: str
+    iat: int
+    exp: int
+    generation: int | None = None
+
+
+class KeyedBackend(TokenBackend):
+    """Writes `kid` and `typ` into the header, and verifies with the key and type that the header must name."""
+
+    def __init__(self, typ: str) -> None:
+        super().__init__(
+            ALGORITHM,
+            audience=settings.JWT_AUDIENCE,
+            issuer=settings.JWT_ISSUER,
+            leeway=settings.SIMPLE_JWT["LEEWAY"],
+        )
+        self.typ = typ
+
+    def encode(self, payload: dict[str, Any]) -> str:
+        ring = key_ring()
+        if ring.active is None:
+            raise TokenBackendError("no signing key is active")
+        kid = ring.active.kid
+        claims = {**payload, "aud": self.audience, "iss": self.issuer}
+        return jwt.encode(claims, ring.private[kid], ALGORITHM, headers={"kid": kid, "typ": self.typ})
+
+    def decode(self, token: Any, verify: bool = True, *, verify_exp: bool = True) -> dict[str, Any]:
+        """The claims of a token whose signature, header and claim types are right; raises TokenBackendError."""
+        if len(token) > MAX_TOKEN_LENGTH or not _is_canonical(token):
+            raise TokenBackendError("not a compact JWS")
+        try:
+            key = self._key(jwt.get_unverified_header(token))
+            payload = jwt.decode(
+                token,
+                key,
+                algorithms=[ALGORITHM],
+                audience=self.audience,
+                issuer=self.issuer,
+                leeway=self.get_leeway(),
+                options={"require": list(REQUIRED_CLAIMS), "verify_exp": verify_exp, "strict_aud": True},
+            )
+        except jwt.ExpiredSignatureError as error:
+            raise TokenBackendExpiredToken("the token is expired") from error
+        # PyJWT converts times with int() and datetime, which overflow and mistype before its own errors.
+        except (jwt.InvalidTokenError, ValueError, TypeError, OverflowError) as error:
+            raise TokenBackendError("the token is invalid") from error
+        _check_types(payload)
+        return payload
+
+    def _key(self, header: dict[str, Any]) -> Any:
+        # `jwk`, `jku` and `x5u` are never read; an extension marked critical is one we do not know (RFC 7515 4.1.11).
+        kid, typ = header.get("kid"), header.get("typ")
+        if header.get("alg") != ALGORITHM or not isinstance(typ, str) or typ.lower() != self.typ or "crit" in header:
+            raise TokenBackendError("the token's header is refused")
+        key = key_ring().public.get(kid) if isinstance(kid, str) else None
+        if key is None:
+            raise TokenBackendError("the token names an unknown key")
+        return key
+
+
+def _is_canonical(token: str) -> bool:
+    """RFC 7515 3.1, to the letter: Python's base64 skips foreign characters and ignores the last one's spare bits."""
+    if not COMPACT_JWS.fullmatch(token):
+        return False
+    signature = token.rpartition(".")[2]
+    return base64url_encode(base64url_decode(signature)).decode() == signature
+
+
+def _check_types(payload: dict[str, Any]) -> None:
+    for name in TIME_CLAIMS:
+        value = payload[name]
+        if type(value) is not int or not 0 <= value <= MAX_TIME:
+            raise TokenBackendError(f"claim {name} is not a time")
+    for name in UUID_CLAIMS:
+        if not isinstance(payload[name], str):
+            raise TokenBackendError(f"claim {name} is not a string")
+
+
+@cache
+def backend(typ: str) -> KeyedBackend:
+    return KeyedBackend(typ)
+
+
+class AccessToken(simplejwt.AccessToken):
+    typ = "at+jwt"  # RFC 9068
+
+    @property
+    def token_backend(self) -> KeyedBackend:
+        return backend(self.typ)
+
+
+class RefreshToken(simplejwt.RefreshToken):
+    typ = "rt+jwt"
+
+    @property
+    def token_backend(self) -> KeyedBackend:
+        return backend(self.typ)
+
+
+@dataclass(frozen=True, slots=True)
+class TokenPair:
+    access_token: str
+    refresh_token: str
+    expires_in: int
+    user_id: UUID
+    org_id: UUID
+
+
+def issue_tokens(*, user_id: UUID, organization_id: UUID, session_id: UUID, generation: int) -> TokenPair:
+    """Sign an access and a refresh token of one session generation."""
+    access, refresh = AccessToken(), RefreshToken()
+    now = clock.now()
+    for token in (access, refresh):
+        token.set_iat(at_time=now)
+        token.set_exp(from_time=now)
+        token["jti"] = str(uuid4())
+        token["sub"] = token["user_id"] = str(user_id)
+        token["org_id"] = str(organization_id)
+        token["sid"] = str(session_id)
+        token["nbf"] = token["iat"]
+    refresh["gen"] = generation
+    lifetime: timedelta = settings.SIMPLE_JWT["ACCESS_TOKEN_LIFETIME"]
+    return TokenPair(str(access), str(refresh), int(lifetime.total_seconds()), user_id, organization_id)
+
+
+def verify_access_token(raw: str) -> Claims:
+    """Claims of a valid access token (RFC 9068). Raises InvalidToken; revocation is asked elsewhere."""
+    try:
+        return _claims(AccessToken(raw).payload)
+    except (TokenError, TokenBackendError) as error:
+        raise InvalidToken from error
+
+
+def verify_refresh_token(raw: str) -> Claims:
+    try:
+        claims = _claims(RefreshToken(raw).payload)
+    except (TokenError, TokenBackendError) as error:
+        raise InvalidToken from error
+    if claims.generation is None:
+        raise InvalidToken
+    return claims
+
+
+def read_token_to_revoke(raw: str) -> Claims | None:
+    """Claims of a token of either kind whose signature is ours, expired or not; None for anything else."""
+    for kind in (AccessToken, RefreshToken):
+        try:
+            payload = backend(kind.typ).decode(raw, verify_exp=False)
+            if payload["token_type"] == kind.token_type:
+                return _claims(payload)
+        except (TokenBackendError, InvalidToken):
+            continue
+    return None
+
+
+def remaining_seconds(claims: Claims) -> int:
+    """How long a token can still be accepted, leeway included; at least 1."""
+    leeway: timedelta = settings.SIMPLE_JWT["LEEWAY"]
+    return max(1, int(claims.exp - clock.now().timestamp() + leeway.total_seconds()) + 1)
+
+
+def _claims(payload: dict[str, Any]) -> Claims:
+    generation = payload.get("gen")
+    if generation is not None and type(generation) is not int:
+        raise InvalidToken
+    try:
+        ids = {name: UUID(payload[name]) for name in ("user_id", "org_id", "sid", "jti")}
+    except ValueError as error:
+        raise InvalidToken from error
+    return Claims(
+        **ids,
+        iss=payload["iss"],
+        aud=payload["aud"],
+        iat=payload["iat"],
+        exp=payload["exp"],
+        generation=generation,
+    )

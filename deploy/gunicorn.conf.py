@@ -1,0 +1,75 @@
+"""gunicorn's configuration: gunicorn -c deploy/gunicorn.conf.py saas.wsgi:application
+
+It reads the settings once, in the master: restart the master for new code or settings, a HUP is not enough.
+"""
+
+import os
+import shutil
+import tempfile
+from pathlib import Path
+from typing import Any
+
+# prometheus_client looks for it when it is imported, which the settings do.
+MADE_METRICS_DIR = "PROMETHEUS_MULTIPROC_DIR" not in os.environ
+if MADE_METRICS_DIR:
+    os.environ["PROMETHEUS_MULTIPROC_DIR"] = tempfile.mkdtemp(prefix="saas-metrics-")
+METRICS_DIR = Path(os.environ["PROMETHEUS_MULTIPROC_DIR"])
+
+from prometheus_client.multiprocess import mark_process_dead  # noqa: E402
+
+from saas import settings  # noqa: E402
+from saas.kit import environment as env  # noqa: E402
+
+host = env.text("HOST", "127.0.0.1")
+port = env.integer("PORT", 8000, minimum=1, maximum=65535)
+bind = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+# With gthread and keep-alive, one shared listening socket sometimes halves the throughput.
+reuse_port = True
+
+workers = settings.WEB_WORKERS
+worker_class = "gthread"
+threads = settings.WEB_THREADS
+worker_tmp_dir = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None  # noqa: S108
+# A worker that leaks is a fault to find; recycling would hide it and cut keep-alive connections.
+max_requests = 0
+
+timeout = 30
+graceful_timeout = 30
+# Longer than nginx keeps its upstream connections, so that it is never gunicorn who closes one in use.
+keepalive = 75
+limit_request_line = 8190
+limit_request_fields = 64
+limit_request_field_size = 8190
+
+# Nobody: TRUSTED_PROXY_COUNT alone says how far X-Forwarded-* is believed, and Django reads it.
+forwarded_allow_ips = ""
+control_socket_disable = True
+
+accesslog = None
+logconfig_dict: dict[str, Any] = {
+    **settings.LOGGING,
+    "loggers": {
+        **settings.LOGGING["loggers"],
+        "gunicorn.error": {"handlers": ["stderr"], "level": "INFO", "propagate": False},
+        # Each request has its line from saas.access.
+        "gunicorn.access": {"handlers": [], "level": "CRITICAL", "propagate": False},
+    },
+}
+
+
+def on_starting(server: Any) -> None:
+    """Counters of an earlier run would be added to this one's."""
+    METRICS_DIR.mkdir(parents=True, exist_ok=True)
+    # A new master that takes over from a running one shares its directory.
+    if "GUNICORN_PID" not in os.environ:
+        for file in METRICS_DIR.glob("*.db"):
+            file.unlink(missing_ok=True)
+
+
+def child_exit(server: Any, worker: Any) -> None:
+    mark_process_dead(worker.pid)  # type: ignore[no-untyped-call]
+
+
+def on_exit(server: Any) -> None:
+    if MADE_METRICS_DIR:
+        shutil.rmtree(METRICS_DIR, ignore_errors=True)

@@ -1,0 +1,134 @@
+"""Expected failures: classes with a stable `code` and a `status`, rendered as RFC 9457 says."""
+
+import math
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, TypeVar
+from urllib.parse import quote
+
+from django.conf import settings
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+class DomainError(Exception):
+    """Subclass it where it is raised. `title` and `detail` are for the client; nothing else reaches it.
+
+    `extra` becomes further members of the answer, so it must be fit for JSON.
+    """
+
+    code = "internal_error"
+    status = 500
+    title = "Internal error"
+    detail = "Something went wrong on our side. The request id finds it in our logs."
+
+    def __init__(
+        self, detail: str | None = None, *, headers: Mapping[str, str] | None = None, **extra: Any
+    ) -> None:
+        super().__init__(detail or self.detail)
+        self.detail = detail or self.detail
+        self.headers = dict(headers or {})
+        self.extra = extra
+
+
+def problem_type(code: str) -> str:
+    """The stable URI of a kind of problem; clients compare it and need not open it."""
+    return f"{settings.PUBLIC_URL}/problems/{code}"
+
+
+def may_raise(*errors: type[DomainError]) -> Callable[[F], F]:
+    """Says which errors of its own a view or an action answers, for the OpenAPI document."""
+
+    def mark(view: F) -> F:
+        view.may_raise = errors  # type: ignore[attr-defined]
+        return view
+
+    return mark
+
+
+class MalformedRequest(DomainError):
+    code = "malformed_request"
+    status = 400
+    title = "Malformed request"
+    detail = "The request can't be read."
+
+
+class NotAuthenticated(DomainError):
+    code = "not_authenticated"
+    status = 401
+    title = "Not authenticated"
+    detail = "This needs an access token in the Authorization header: Bearer <token>."
+
+
+class NotFound(DomainError):
+    code = "not_found"
+    status = 404
+    title = "Not found"
+    detail = "There is nothing here, or nothing that you may see."
+
+
+class PayloadTooLarge(DomainError):
+    code = "payload_too_large"
+    status = 413
+    title = "Payload too large"
+    detail = "The request's body is larger than this accepts."
+
+
+class RateLimited(DomainError):
+    """`retry_after` is in seconds. Headers that are given, such as RateLimit, are sent too."""
+
+    code = "rate_limited"
+    status = 429
+    title = "Too many requests"
+    detail = "There were too many requests. Wait as long as Retry-After says."
+
+    def __init__(self, retry_after: float, *, headers: Mapping[str, str] | None = None) -> None:
+        seconds = str(max(1, math.ceil(retry_after)))
+        super().__init__(headers={"Retry-After": seconds, **(headers or {})})
+
+
+class Unavailable(DomainError):
+    """Something that we depend on is down; the same request may work a little later."""
+
+    code = "unavailable"
+    status = 503
+    title = "Temporarily unavailable"
+    detail = "A service that this needs does not answer. Try again soon."
+
+    def __init__(self, retry_after: int = 5) -> None:
+        super().__init__(headers={"Retry-After": str(retry_after)})
+
+
+@dataclass(frozen=True, slots=True)
+class FieldError:
+    """What is wrong with a field of the body, at names and list indexes, or with a query parameter."""
+
+    path: tuple[str, ...]
+    code: str
+    detail: str
+    in_query: bool = False
+
+    def as_json(self) -> dict[str, str]:
+        is_parameter = self.in_query and self.path
+        place = {"parameter": self.path[0]} if is_parameter else {"pointer": pointer(self.path)}
+        return {**place, "code": self.code, "detail": self.detail}
+
+
+class ValidationFailed(DomainError):
+    code = "validation_failed"
+    status = 422
+    title = "Validation failed"
+    detail = "The request is well-formed, but something in it is not acceptable; see `errors`."
+
+    def __init__(self, errors: Iterable[FieldError]) -> None:
+        super().__init__(errors=[error.as_json() for error in errors])
+
+    @classmethod
+    def of_field(cls, *path: str, code: str, detail: str) -> "ValidationFailed":
+        return cls([FieldError(path, code, detail)])
+
+
+def pointer(path: Iterable[str]) -> str:
+    """A JSON pointer as a URI fragment (RFC 6901, section 6)."""
+    tokens = (quote(token.replace("~", "~0").replace("/", "~1"), safe="~$&'()*+,;=:@!") for token in path)
+    return "#" + "".join(f"/{token}" for token in tokens)

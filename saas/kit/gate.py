@@ -1,0 +1,130 @@
+"""The one Redis round trip of a request: rate limit, blacklist and cached session facts.
+
+Redis only makes things faster here. A session's facts in it say that PostgreSQL found the session alive at
+most FACTS_SECONDS ago, and **no facts means: ask PostgreSQL**. So nothing depends on an entry staying: when
+Redis is emptied, evicts a blacklist entry or fails over to a lagging replica, the facts are gone too or run
+out within FACTS_SECONDS, and the session's row decides. An empty blacklist is never a proof that a token is
+good. That row knows no `jti`: a revocation that must outlive Redis revokes the session.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from ipaddress import IPv6Address, ip_address, ip_network
+from pathlib import Path
+
+from redis import Redis
+
+from saas.kit.rate_limits import WINDOW_LUA, Decision, Limit, local_hit, rate_key, redis_decision, window_args
+from saas.kit.redis import RedisUnavailable, Script, call
+
+FACTS_SECONDS = 30
+# Outlives the facts it stands in for and any request that read the database before the change.
+TOMBSTONE_SECONDS = 2 * FACTS_SECONDS
+TOMBSTONE = b""
+
+GATE = Script(WINDOW_LUA, Path(__file__).with_name("gate.lua").read_text())
+
+
+@dataclass(frozen=True, slots=True)
+class Passage:
+    """`facts` is None when PostgreSQL must be asked. If `revoked`, nothing was counted against the limit."""
+
+    decision: Decision
+    revoked: bool
+    facts: bytes | None
+    redis_answered: bool
+
+
+def check(*, limit: Limit, tag: str, sid: str | None = None, jti: str | None = None) -> Passage:
+    """Count a request against a limit and look its session up. `tag` is the user's id or an `address_tag`.
+
+    Never raises for Redis: while it is away this process counts, and the caller asks PostgreSQL.
+    """
+    keys, args = _keys(limit, tag, sid, jti), window_args(limit)
+    try:
+        reply = call(lambda redis: GATE(redis, keys, args), name="gate")
+    except RedisUnavailable:
+        return Passage(local_hit(limit, tag), revoked=False, facts=None, redis_answered=False)
+    return Passage(
+        redis_decision(limit, reply), revoked=bool(reply[3]), facts=reply[4] or None, redis_answered=True
+    )
+
+
+def _keys(limit: Limit, tag: str, sid: str | None, jti: str | None) -> list[str]:
+    keys = [rate_key(limit, tag)]
+    if sid is None:
+        if jti is not None:
+            raise ValueError("a jti is looked up with its sid")
+        return keys
+    keys += [_facts_key(tag, sid), _revoked_key(tag, "sid", sid)]
+    if jti is not None:
+        keys.append(_revoked_key(tag, "jti", jti))
+    return keys
+
+
+def remember_facts(tag: str, sid: str, facts: bytes, seconds: int = FACTS_SECONDS) -> None:
+    """Keep what PostgreSQL says of a session, unless it was forgotten while PostgreSQL was being asked.
+
+    Raises RedisUnavailable; a caller may ignore that, the next request asks PostgreSQL again.
+    """
+    if not facts:
+        raise ValueError("empty facts are a tombstone")
+    if not 0 < seconds <= FACTS_SECONDS:
+        raise ValueError(f"facts are kept for at most {FACTS_SECONDS} s")
+    # NX also leaves older facts alone: refreshed for ever, they could outlive a revocation that was missed.
+    call(lambda redis: redis.set(_facts_key(tag, sid), facts, ex=seconds, nx=True), name="remember_facts")
+
+
+def forget_facts(tag: str, sids: Iterable[str]) -> None:
+    """Make the next request of each session ask PostgreSQL. Raises RedisUnavailable if that did not land."""
+    _store({_facts_key(tag, sid): TOMBSTONE_SECONDS for sid in sids}, name="forget_facts")
+
+
+def revoke(tag: str, sids: Iterable[str], jtis: Iterable[str], seconds: int) -> None:
+    """Blacklist sessions and single tokens for the `seconds` that their last token has to live.
+
+    Raises RedisUnavailable if that did not land; writing it again is harmless.
+    """
+    sids = list(sids)
+    tombstones = [_facts_key(tag, sid) for sid in sids]
+    revoked = [_revoked_key(tag, "sid", sid) for sid in sids] + [
+        _revoked_key(tag, "jti", jti) for jti in jtis
+    ]
+    _store(
+        dict.fromkeys(tombstones, TOMBSTONE_SECONDS) | dict.fromkeys(revoked, max(seconds, 1)), name="revoke"
+    )
+
+
+def _store(lifetimes: dict[str, int], *, name: str) -> None:
+    """Set keys to the empty string, all or none, each for its number of seconds."""
+    if not lifetimes:
+        return
+
+    def operation(redis: Redis) -> None:
+        with redis.pipeline(transaction=True) as pipeline:
+            for key, seconds in lifetimes.items():
+                pipeline.set(key, TOMBSTONE, ex=seconds)
+            pipeline.execute()
+
+    call(operation, name=name)
+
+
+def _facts_key(tag: str, sid: str) -> str:
+    return f"{{{tag}}}:facts:{sid}"
+
+
+def _revoked_key(tag: str, kind: str, value: str) -> str:
+    return f"{{{tag}}}:revoked:{kind}:{value}"
+
+
+def address_tag(ip: str) -> str:
+    """The tag of an anonymous client: its IPv4 address, or its IPv6 /64, all of which one customer has.
+
+    Raises ValueError if it is no address.
+    """
+    address = ip_address(ip)
+    if isinstance(address, IPv6Address):
+        if address.ipv4_mapped is None:
+            return f"ip:{ip_network((address.packed, 64), strict=False).network_address}/64"
+        address = address.ipv4_mapped
+    return f"ip:{address}"

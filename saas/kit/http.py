@@ -1,0 +1,59 @@
+"""The request as ours sees it, and where it comes from."""
+
+import re
+from ipaddress import IPv6Address, ip_address
+from typing import Any
+
+from django.conf import settings
+from django.http import HttpRequest
+
+WITH_PORT = re.compile(r"\[(?P<six>[^\]]*)\](?::\d+)?|(?P<four>[\d.]+):\d+")
+# Where a server does not say (it listens on a UNIX socket): all such clients count as one.
+UNKNOWN_ADDRESS = "0.0.0.0"  # noqa: S104
+FORWARDING_HEADERS = ("HTTP_X_FORWARDED_FOR", "HTTP_FORWARDED", "HTTP_X_REAL_IP", "HTTP_VIA")
+
+
+class Request(HttpRequest):
+    """What our middlewares add. `caller` is None, or has `user_id` and `organization_id`."""
+
+    request_id: str
+    caller: Any | None
+
+
+def client_address(request: HttpRequest) -> str:
+    """The client's IP address, from X-Forwarded-For only as far as TRUSTED_PROXY_COUNT proxies vouch for it.
+
+    Each of our proxies appends the address that it saw, so the client's is the N-th from the right. If there
+    are fewer, or it is no address, the peer's own address counts. Always a valid address.
+    """
+    count = settings.TRUSTED_PROXY_COUNT
+    if count:
+        entries = request.META.get("HTTP_X_FORWARDED_FOR", "").split(",")
+        if len(entries) >= count and (address := _normal(entries[-count])):
+            return address
+    return peer_address(request)
+
+
+def peer_address(request: HttpRequest) -> str:
+    """The address at the other end of the connection, whatever any header says."""
+    return _normal(request.META.get("REMOTE_ADDR", "")) or UNKNOWN_ADDRESS
+
+
+def is_forwarded(request: HttpRequest) -> bool:
+    """Whether a proxy, or somebody who plays one, stands in between."""
+    return any(header in request.META for header in FORWARDING_HEADERS)
+
+
+def _normal(text: str) -> str | None:
+    text = text.strip()
+    if match := WITH_PORT.fullmatch(text):
+        text = match["six"] or match["four"] or ""
+    try:
+        address = ip_address(text)
+    except ValueError:
+        return None
+    if isinstance(address, IPv6Address):
+        if address.scope_id:
+            return None
+        address = address.ipv4_mapped or address
+    return str(address)

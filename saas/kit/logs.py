@@ -1,0 +1,125 @@
+"""Log records: whose request they belong to, secrets taken out, one JSON object a line."""
+
+import json
+import logging
+import re
+from contextvars import ContextVar
+from datetime import UTC, datetime
+from typing import Any, Protocol
+
+NONE = "-"
+REDACTED = "[redacted]"
+STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
+IDS = ("request_id", "user_id", "organization_id")
+
+# One look for what every pattern below needs, since most lines hold none of it.
+SUSPICIOUS = re.compile(
+    r"eyj|://|authorization|bearer|basic|cookie|signature|v[01]=|whsec_|k_live_|k_test_|sg\.|\$2|passw|secret"
+    r"|token|api[_-]?key|private key",
+    re.IGNORECASE,
+)
+# Each is one way in which a secret shows; what stands in the group is kept. None may backtrack without bound:
+# a client chooses what stands in a line.
+SECRETS = [
+    re.compile(pattern, re.IGNORECASE)
+    for pattern in (
+        # A JWT or a part of one: base64url of `{"`.
+        r"()eyJ[\w-]{6,}(?:\.[\w-]*)*",
+        # The password of a URL, which may itself hold a slash or an at-sign.
+        r"(://[^\s:/@]{0,100}:)\S{1,200}(?=@)",
+        r"(authorization[\"']?\s*[:=,]\s*b?[\"']?)(?:[\w-]+\s+)?[^\s\"',}]+",
+        r"(\b(?:bearer|basic)\s+)[\w.~+/=-]{6,}",
+        r"(cookie[\"']?\s*[:=]\s*)[^\n]+",
+        r"(stripe[-_]signature[\"']?\s*[:=,]\s*b?[\"']?)[^\s\"'}]+",
+        r"(\bv[01]=)[\da-f]{16,}",
+        r"()(?:whsec|[sr]k_(?:live|test))_\w+",
+        r"()SG\.[\w-]{10,}\.[\w-]{10,}",
+        r"(\$2[aby]\$\d\d\$)[./A-Za-z\d]{53}",
+        # name=value and "name": "value"; the name may have more to it, such as refresh_token or SECRET_KEY.
+        r"((?:password|passwd|secret|token|api[_-]?key|signature)[\w-]{0,30}[\"']?\s{0,9}[:=]\s{0,9})"
+        r"(?:\"(?:[^\"\\]|\\.)*\"|'(?:[^'\\]|\\.)*'|[^\s,;&)}\]]+)",
+        r"(-----BEGIN [A-Z ]{0,20}PRIVATE KEY-----)(?s:.*?)(?=-----END|\Z)",
+    )
+]
+
+
+class LogContext(Protocol):
+    """What a line says about its request or job. `caller` may be None or missing."""
+
+    request_id: str
+
+
+current: ContextVar[LogContext | None] = ContextVar("log_context", default=None)
+
+
+def redact(text: str) -> str:
+    if not SUSPICIOUS.search(text):
+        return text
+    for pattern in SECRETS:
+        text = pattern.sub(rf"\g<1>{REDACTED}", text)
+    return text
+
+
+class ContextFilter(logging.Filter):
+    def filter(self, record: logging.LogRecord) -> bool:
+        context = current.get()
+        caller = getattr(context, "caller", None)
+        for name, holder in zip(IDS, (context, caller, caller), strict=True):
+            setattr(record, name, str(getattr(holder, name, None) or NONE))
+        return True
+
+
+class RedactFilter(logging.Filter):
+    """Takes secrets out of the message, its arguments, the traceback and extra fields, for every handler."""
+
+    formatter = logging.Formatter()
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        record.msg, record.args = redact(self._message(record)), None
+        if record.exc_info and not record.exc_text:
+            record.exc_text = self.formatter.formatException(record.exc_info)
+        if record.exc_text:
+            record.exc_text = redact(record.exc_text)
+        if record.stack_info:
+            record.stack_info = redact(record.stack_info)
+        for name in vars(record).keys() - STANDARD:
+            value = getattr(record, name)
+            if isinstance(value, str):
+                setattr(record, name, redact(value))
+        return True
+
+    def _message(self, record: logging.LogRecord) -> str:
+        try:
+            return record.getMessage()
+        except (TypeError, ValueError, KeyError):
+            # logging would print the arguments as they are when it finds that they do not fit.
+            return f"{record.msg} (its arguments do not fit)"
+
+
+class JsonFormatter(logging.Formatter):
+    """`time` (RFC 3339), `level`, `logger`, `message`, ids, plain extra fields, `exception`."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        line: dict[str, Any] = {
+            "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
+            "level": record.levelname,
+            "logger": record.name,
+            "message": record.getMessage(),
+            **{name: getattr(record, name, NONE) for name in IDS},
+        }
+        line = self._extra(record) | line
+        if exception := record.exc_text or (record.exc_info and self.formatException(record.exc_info)):
+            line["exception"] = exception
+        if record.stack_info:
+            line["stack"] = record.stack_info
+        return json.dumps(line)
+
+    def _extra(self, record: logging.LogRecord) -> dict[str, Any]:
+        # Only plain values: Django passes a whole request along, and job libraries their arguments.
+        return {
+            name: value
+            for name, value in vars(record).items()
+            if name not in STANDARD
+            and name not in IDS
+            and (value is None or isinstance(value, str | int | float))
+        }

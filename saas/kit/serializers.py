@@ -1,0 +1,129 @@
+"""Serializers that drop and convert nothing in silence: what a client sent is taken as it is, or refused."""
+
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any, ClassVar
+
+from django.http import HttpRequest
+from rest_framework import serializers
+from rest_framework.exceptions import ErrorDetail, ValidationError
+from rest_framework.request import Request
+from rest_framework.settings import api_settings
+
+from saas.kit.errors import FieldError, ValidationFailed
+
+# C0, DEL, C1 and the two line separators: none belongs into a line of text.
+CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")
+# Embeddings, overrides and isolates make a name read as another one. The marks U+200E and U+200F don't.
+BIDI = re.compile("[\u202a-\u202e\u2066-\u2069]")
+
+
+class StrictSerializer(serializers.Serializer[Any]):
+    """Fields that it does not know, or that are read-only, are errors."""
+
+    def to_internal_value(self, data: Any) -> Any:
+        refused = self._refused(data) if isinstance(data, Mapping) else {}
+        try:
+            value = super().to_internal_value(data)
+        except ValidationError as error:
+            if refused and isinstance(error.detail, dict):
+                raise ValidationError({**error.detail, **refused}) from error
+            raise
+        if refused:
+            raise ValidationError(refused)
+        return value
+
+    def _refused(self, data: Mapping[Any, Any]) -> dict[str, list[ErrorDetail]]:
+        refused = {}
+        for name in data:
+            if name not in self.fields:
+                refused[str(name)] = [ErrorDetail("There is no such field.", "unknown_field")]
+            elif self.fields[name].read_only:
+                refused[str(name)] = [ErrorDetail("This field can't be set.", "read_only")]
+        return refused
+
+
+class StrictCharField(serializers.CharField):
+    """Text stored exactly as typed: nothing is trimmed, and a number or a boolean is no text.
+
+    With `plain_text` (the default) it is one line of visible text: control and bidirectional override
+    characters are refused, and so are mere spaces unless `allow_blank`. Passwords and tokens turn it off.
+    """
+
+    default_error_messages: ClassVar[dict[str, Any]] = {
+        "control_character": "Control characters and line breaks are not allowed.",
+        "bidi_override": "Characters that change the direction of text are not allowed.",
+    }
+
+    def __init__(self, *, plain_text: bool = True, **kwargs: Any) -> None:
+        kwargs.setdefault("trim_whitespace", False)
+        super().__init__(**kwargs)
+        self.plain_text = plain_text
+
+    def to_internal_value(self, data: Any) -> str:
+        if not isinstance(data, str):
+            self.fail("invalid")
+        if self.plain_text:
+            self._check(data)
+        return super().to_internal_value(data)
+
+    def _check(self, text: str) -> None:
+        if not self.allow_blank and not text.strip():
+            self.fail("blank")
+        if CONTROL.search(text):
+            self.fail("control_character")
+        if BIDI.search(text):
+            self.fail("bidi_override")
+
+
+class StrictEmailField(StrictCharField, serializers.EmailField):
+    """An address as typed; what makes two of them the same is the database's business."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        kwargs.setdefault("max_length", 254)
+        super().__init__(**kwargs)
+
+
+class StrictBooleanField(serializers.BooleanField):
+    """`true` or `false`, not a word or number that could mean it."""
+
+    def to_internal_value(self, data: Any) -> bool:
+        if not isinstance(data, bool):
+            self.fail("invalid", input=data)
+        return data
+
+
+def parse_query(serializer_class: type[StrictSerializer], request: Request | HttpRequest) -> dict[str, Any]:
+    """The validated query parameters. Raises ValidationFailed, for unknown and for repeated ones too."""
+    query = request.GET
+    serializer = serializer_class(data=query.dict())
+    is_valid = serializer.is_valid()
+    errors = [] if is_valid else field_errors(serializer.errors, in_query=True)
+    errors += [
+        FieldError((name,), "repeated", "This parameter may be given once.", in_query=True)
+        for name, values in query.lists()
+        if len(values) > 1
+    ]
+    if errors:
+        raise ValidationFailed(errors)
+    validated: dict[str, Any] = serializer.validated_data
+    return validated
+
+
+def field_errors(detail: Any, *, in_query: bool = False) -> list[FieldError]:
+    """Flatten a DRF ValidationError's detail; errors of a whole object point at the object."""
+    return list(_flatten(detail, (), in_query))
+
+
+def _flatten(detail: Any, path: tuple[str, ...], in_query: bool) -> Iterator[FieldError]:
+    if isinstance(detail, Mapping):
+        for name, inner in detail.items():
+            is_whole = name == api_settings.NON_FIELD_ERRORS_KEY
+            yield from _flatten(inner, path if is_whole else (*path, str(name)), in_query)
+    elif isinstance(detail, list):
+        for index, inner in enumerate(detail):
+            # A list holds this field's errors, or one mapping for each entry of a list field.
+            inner_path = (*path, str(index)) if isinstance(inner, Mapping) else path
+            yield from _flatten(inner, inner_path, in_query)
+    else:
+        yield FieldError(path, getattr(detail, "code", None) or "invalid", str(detail), in_query)

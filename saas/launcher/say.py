@@ -1,0 +1,2 @@
+def say(line: str) -> None:
+    print(line, flush=True)

@@ -1,0 +1,176 @@
+"""What `make run` runs: PostgreSQL and Valkey unless others are given, then web and worker."""
+
+import signal
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from types import FrameType
+
+from saas.launcher import state
+from saas.launcher.databases import Databases, given_databases
+from saas.launcher.environment import (
+    LOCAL,
+    WILDCARD_HOSTS,
+    development_defaults,
+    given,
+    kept_secrets,
+    listen_address,
+    over_defaults,
+    role_urls,
+)
+from saas.launcher.errors import LauncherError
+from saas.launcher.preparation import Preparation
+from saas.launcher.processes import Child, free_port, is_port_free, wait_until_ready
+from saas.launcher.say import say
+from saas.launcher.servers import Postgres, Server, Valkey
+from saas.launcher.supervisor import Service, supervise
+
+# A role's URL stays with whom it is for; the owner's passes every fence, so neither gets it.
+NOT_FOR_WEB = ("BOOTSTRAP_DATABASE_URL", "OWNER_DATABASE_URL", "WORKER_DATABASE_URL")
+NOT_FOR_WORKER = ("BOOTSTRAP_DATABASE_URL", "OWNER_DATABASE_URL", "SUPPORT_DATABASE_URL")
+
+
+class StopRequested(BaseException):
+    """A signal asked us to stop."""
+
+
+def run() -> None:
+    """Return when a signal has stopped it. Raises LauncherError if it can't start."""
+    with state.only_one(LOCAL):
+        host, port = listen_address()
+        if not is_port_free(host, port):
+            raise LauncherError(
+                f"Port {port} on {host} is taken: stop what listens there, or choose another with PORT=."
+            )
+        kept = kept_secrets(LOCAL)
+        databases = given_databases(kept)
+        services: list[Service] = []
+        try:
+            with _stopped_by_signals(services):
+                _start(services, databases, kept, host, port)
+                supervise(services)
+        except StopRequested:
+            say("Stopping.")
+        finally:
+            state.forget_environment(LOCAL)
+            _stop(services)
+
+
+def _start(
+    services: list[Service], databases: Databases | None, kept: Mapping[str, str], host: str, port: int
+) -> None:
+    started_at = time.monotonic()
+    redis_url = given("REDIS_URL") or _start_valkey(services)
+    is_new = False
+    if is_embedded := databases is None:
+        postgres = Postgres(LOCAL / "postgres", port=_kept_port("postgres"))
+        is_new = postgres.is_new
+        _start_server(services, postgres)
+        databases = Databases(role_urls(postgres.url, kept), postgres.url)
+    environment = over_defaults(
+        development_defaults(LOCAL, kept, host=host, port=port) | databases.urls | {"REDIS_URL": redis_url}
+    )
+    environment |= databases.urls
+    preparation = Preparation(LOCAL, environment, superuser_url=databases.superuser_url)
+    if is_new or not is_embedded or not preparation.is_current:
+        say("Preparing roles, migrations, signing keys and the demo organization.")
+        preparation.run()
+    state.write_environment(LOCAL, environment)
+    web, worker = _programs(environment)
+    for program in (web, worker):
+        program.start()
+        services.append(program)
+    _wait_for_answer(web, host, port)
+    _greet(port, preparation.log_ins, time.monotonic() - started_at)
+
+
+def _start_valkey(services: list[Service]) -> str:
+    valkey = Valkey(LOCAL / "valkey", port=_kept_port("valkey"))
+    _start_server(services, valkey)
+    return valkey.url
+
+
+def _start_server(services: list[Service], server: Server) -> None:
+    server.log.unlink(missing_ok=True)
+    services.append(server)
+    server.start()
+    say(f"{server.name} {server.binary} on port {server.port}")
+
+
+def _kept_port(server: str) -> int:
+    """The one of the last start, so that other programs find it again, unless somebody took it."""
+    file = LOCAL / f"{server}.port"
+    port = int(file.read_text()) if file.exists() else free_port()
+    if not is_port_free("127.0.0.1", port):
+        port = free_port()
+    file.write_text(str(port))
+    return port
+
+
+def _programs(environment: Mapping[str, str]) -> tuple[Child, Child]:
+    def without(*hidden: str) -> dict[str, str]:
+        return {
+            name: value for name, value in environment.items() if name.removesuffix("_FILE") not in hidden
+        }
+
+    web = Child(
+        "web",
+        [sys.executable, "-m", "gunicorn", "-c", "deploy/gunicorn.conf.py", "saas.wsgi:application"],
+        environment=without(*NOT_FOR_WEB),
+        hurry_signal=signal.SIGQUIT,
+        death_signal=signal.SIGQUIT,
+    )
+    worker = Child("worker", [sys.executable, "manage.py", "worker"], environment=without(*NOT_FOR_WORKER))
+    return web, worker
+
+
+def _wait_for_answer(web: Child, host: str, port: int) -> None:
+    name = "127.0.0.1" if host in WILDCARD_HOSTS else f"[{host}]" if ":" in host else host
+
+    def answers() -> bool:
+        try:
+            with urllib.request.urlopen(f"http://{name}:{port}/health/live", timeout=5) as answer:
+                return bool(answer.status == 200)
+        except (urllib.error.URLError, OSError):
+            return False
+
+    wait_until_ready(web, answers, timeout=60, advice="What it said stands above.")
+
+
+def _greet(port: int, log_ins: str, seconds: float) -> None:
+    address = f"http://localhost:{port}"
+    say(f"\nReady after {seconds:.1f} s.\n  {address}        the API\n  {address}/docs   its documentation")
+    say("\n".join(f"  {line}" for line in log_ins.splitlines()))
+    say("`make -s env` prints the addresses of its servers. Ctrl-C stops everything.\n")
+
+
+@contextmanager
+def _stopped_by_signals(services: Sequence[Service]) -> Iterator[None]:
+    """The first signal raises StopRequested; each further one cuts the waiting short."""
+    is_stopping = False
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        nonlocal is_stopping
+        if is_stopping:
+            for service in services:
+                service.ask_to_stop(hurry=True)
+            return
+        is_stopping = True
+        raise StopRequested
+
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, stop)
+    yield
+
+
+def _stop(services: Sequence[Service]) -> None:
+    servers = [service for service in services if isinstance(service, Server)]
+    programs = [service for service in services if service not in servers]
+    for group in (programs, servers):
+        for service in group:
+            service.ask_to_stop()
+        for service in group:
+            service.stop()

@@ -1,0 +1,227 @@
+"""Every setting of the platform. DEPLOYMENT_ENV picks a column of the table; each value has its own variable."""
+
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+from django.core.exceptions import ImproperlyConfigured
+
+from saas.kit import environment as env
+from saas.kit.context_keys import parse_context_keys
+from saas.kit.database_url import parse_database_url
+from saas.kit.redis import cache_settings
+
+BASE_DIR = Path(__file__).resolve().parent.parent
+VERSION = "0.1.0"
+
+DEPLOYMENT_ENV = env.choice("DEPLOYMENT_ENV", "production", ["development", "staging", "production"])
+DEFAULTS: dict[str, Any] = {
+    "development": {"web_workers": 1, "redis_connections": 20, "bcrypt_rounds": 12},
+    "staging": {"web_workers": 2, "redis_connections": 60, "bcrypt_rounds": 12},
+    "production": {"web_workers": 4, "redis_connections": 160, "bcrypt_rounds": 12},
+}[DEPLOYMENT_ENV]
+IS_DEVELOPMENT = DEPLOYMENT_ENV == "development"
+
+DEBUG = False
+SECRET_KEY = env.text("SECRET_KEY")
+PUBLIC_URL = env.text("PUBLIC_URL", "http://localhost:8000").rstrip("/")
+ALLOWED_HOSTS = env.words("ALLOWED_HOSTS", "localhost,127.0.0.1,[::1]")
+WEB_WORKERS = env.integer("WEB_WORKERS", DEFAULTS["web_workers"], minimum=1, maximum=256)
+WEB_THREADS = env.integer("WEB_THREADS", 4, minimum=1, maximum=64)
+TRUSTED_PROXY_COUNT = env.integer("TRUSTED_PROXY_COUNT", 0, maximum=10)
+METRICS_TOKEN = env.text("METRICS_TOKEN")
+
+INSTALLED_APPS = [
+    "saas",
+    "accounts",
+    "tenancy",
+    "procrastinate.contrib.django",
+    "django.contrib.contenttypes",
+    "django.contrib.auth",
+    "django.contrib.staticfiles",
+    "corsheaders",
+    "django_prometheus",
+    "rest_framework",
+    "drf_spectacular",
+    "drf_spectacular_sidecar",
+]
+MIDDLEWARE = [
+    "django_prometheus.middleware.PrometheusBeforeMiddleware",
+    "saas.middleware.RequestMiddleware",
+    "django.middleware.security.SecurityMiddleware",
+    "saas.middleware.HostMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "corsheaders.middleware.CorsMiddleware",
+    "saas.middleware.BodyLimitMiddleware",
+    "accounts.middleware.AccessMiddleware",
+    "django_prometheus.middleware.PrometheusAfterMiddleware",
+]
+ROOT_URLCONF = "saas.urls"
+WSGI_APPLICATION = "saas.wsgi.application"
+APPEND_SLASH = False
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "DIRS": [BASE_DIR / "templates"],
+        "OPTIONS": {"context_processors": ["django.template.context_processors.request"]},
+    }
+]
+STATIC_URL = "/static/"
+STATIC_ROOT = env.text("STATIC_ROOT", str(BASE_DIR / ".local" / "static"))
+STATICFILES_DIRS = [BASE_DIR / "static"]
+WHITENOISE_USE_FINDERS = IS_DEVELOPMENT
+LANGUAGE_CODE = "en"
+TIME_ZONE = "UTC"
+USE_TZ = True
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+
+# Databases: one alias a role. Web needs `default` alone; the others exist where their URL is given.
+DATABASE_ROLES = {
+    "default": "DATABASE_URL",
+    "owner": "OWNER_DATABASE_URL",
+    "worker": "WORKER_DATABASE_URL",
+    "support": "SUPPORT_DATABASE_URL",
+}
+DATABASE_MAX_AGE = env.integer("DATABASE_MAX_AGE", 60)
+
+
+def database(url: str) -> dict[str, Any]:
+    parsed = parse_database_url(url)
+    options = {
+        # Literals of a client-side binding show in pg_stat_activity to every session of the same role.
+        "server_side_binding": True,
+        "connect_timeout": 3,
+        "tcp_user_timeout": 5000,
+        **parsed.pop("OPTIONS", {}),
+    }
+    return {
+        "ENGINE": "django.db.backends.postgresql",
+        **parsed,
+        "OPTIONS": options,
+        "CONN_MAX_AGE": DATABASE_MAX_AGE,
+        "CONN_HEALTH_CHECKS": True,
+        # PgBouncer in transaction mode loses server-side cursors.
+        "DISABLE_SERVER_SIDE_CURSORS": True,
+    }
+
+
+if not env.text("DATABASE_URL"):
+    raise ImproperlyConfigured(
+        "DATABASE_URL is not set. `make run` brings its own PostgreSQL; elsewhere give the URL of the role saas_app, "
+        "such as postgres://saas_app:password@host:5432/saas"
+    )
+DATABASES = {alias: database(env.text(name)) for alias, name in DATABASE_ROLES.items() if env.text(name)}
+DATABASE_ROUTERS = ["tenancy.routers.RoleRouter"]
+TENANCY_CONTEXT_KEYS = parse_context_keys(env.words("TENANCY_CONTEXT_KEYS"))
+TENANCY_CONTEXT_SECONDS = env.integer("TENANCY_CONTEXT_SECONDS", 60, minimum=5, maximum=3600)
+PROCRASTINATE_DATABASE_ALIAS = "worker"
+PROCRASTINATE_ON_APP_READY = "tenancy.jobs.refuse_unfenced_tasks"
+
+# Redis
+REDIS_URL = env.text("REDIS_URL", "redis://localhost:6379/0")
+REDIS_CONNECTIONS = env.integer("REDIS_CONNECTIONS", DEFAULTS["redis_connections"], minimum=1)
+CACHES = {"default": cache_settings(REDIS_URL, max_connections=max(1, REDIS_CONNECTIONS // WEB_WORKERS))}
+
+# Accounts and tokens
+AUTH_USER_MODEL = "accounts.User"
+PASSWORD_HASHERS = ["accounts.hashers.BulkheadPasswordHasher"]
+BCRYPT_ROUNDS = env.integer("BCRYPT_ROUNDS", DEFAULTS["bcrypt_rounds"], minimum=4, maximum=16)
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator", "OPTIONS": {"min_length": 8}},
+    {"NAME": "accounts.passwords.MaximumLengthValidator", "OPTIONS": {"max_length": 128}},
+    {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
+    {"NAME": "accounts.passwords.SimilarityValidator"},
+]
+REGISTRATION_MODE = env.choice("REGISTRATION_MODE", "instant", ["instant"])
+JWT_KEYS_DIR = Path(env.text("JWT_KEYS_DIR", str(BASE_DIR / ".local" / "jwt_keys")))
+JWT_ISSUER = env.text("JWT_ISSUER", PUBLIC_URL)
+JWT_AUDIENCE = env.text("JWT_AUDIENCE", "saas-api")
+SESSION_FACTS_SECONDS = env.integer("SESSION_FACTS_SECONDS", 30, maximum=30)
+SIMPLE_JWT = {
+    "ALGORITHM": "RS256",
+    # Keys are read by `kid` from JWT_KEYS_DIR; simplejwt's own single key stays empty.
+    "SIGNING_KEY": "",
+    "ISSUER": JWT_ISSUER,
+    "AUDIENCE": JWT_AUDIENCE,
+    "LEEWAY": timedelta(seconds=10),
+    "ACCESS_TOKEN_LIFETIME": timedelta(minutes=15),
+    "REFRESH_TOKEN_LIFETIME": timedelta(days=env.integer("REFRESH_TOKEN_DAYS", 30, minimum=1, maximum=365)),
+    "USER_ID_CLAIM": "user_id",
+    "TOKEN_TYPE_CLAIM": "token_type",
+    "JTI_CLAIM": "jti",
+}
+
+# Mail
+EMAIL_BACKEND = env.text(
+    "EMAIL_BACKEND",
+    "django.core.mail.backends.filebased.EmailBackend" if IS_DEVELOPMENT else "anymail.backends.sendgrid.EmailBackend",
+)
+EMAIL_FILE_PATH = BASE_DIR / ".local" / "mail"
+EMAIL_TIMEOUT = 10
+DEFAULT_FROM_EMAIL = env.text("DEFAULT_FROM_EMAIL", "no-reply@localhost")
+ANYMAIL = {"SENDGRID_API_KEY": env.text("SENDGRID_API_KEY")}
+
+# API
+REST_FRAMEWORK: dict[str, Any] = {
+    "DEFAULT_AUTHENTICATION_CLASSES": ["accounts.api.authentication.VerifiedCaller"],
+    "DEFAULT_PERMISSION_CLASSES": ["accounts.api.permissions.IsAuthenticated"],
+    "DEFAULT_PARSER_CLASSES": ["saas.kit.parsers.StrictJSONParser"],
+    "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
+    "DEFAULT_SCHEMA_CLASS": "saas.openapi.ProblemAutoSchema",
+    "EXCEPTION_HANDLER": "saas.problems.problem_exception_handler",
+    "UNAUTHENTICATED_USER": None,
+    "UNAUTHENTICATED_TOKEN": None,
+    "DEFAULT_THROTTLE_CLASSES": [],
+}
+SPECTACULAR_SETTINGS = {
+    "TITLE": "SaaS platform API",
+    "VERSION": VERSION,
+    "SERVE_INCLUDE_SCHEMA": False,
+    "SWAGGER_UI_DIST": "SIDECAR",
+    "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
+    "COMPONENT_SPLIT_REQUEST": True,
+    "SERVE_PERMISSIONS": [],
+    "SERVE_AUTHENTICATION": [],
+}
+CORS_ALLOWED_ORIGINS = env.words("CORS_ALLOWED_ORIGINS")
+CORS_EXPOSE_HEADERS = ["X-Request-Id", "RateLimit", "RateLimit-Policy", "Retry-After", "ETag"]
+DATA_UPLOAD_MAX_MEMORY_SIZE = 1024 * 1024
+
+# Security headers
+# X-Frame-Options is among saas.middleware's headers; no cookie authenticates anybody, so nothing can be forged.
+SILENCED_SYSTEM_CHECKS = ["security.W002", "security.W003"]
+SECURE_CONTENT_TYPE_NOSNIFF = True
+SECURE_REFERRER_POLICY = "same-origin"
+SECURE_HSTS_SECONDS = env.integer("SECURE_HSTS_SECONDS", 0 if IS_DEVELOPMENT else 31_536_000)
+SECURE_HSTS_INCLUDE_SUBDOMAINS = not IS_DEVELOPMENT
+SECURE_HSTS_PRELOAD = not IS_DEVELOPMENT
+SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if TRUSTED_PROXY_COUNT else None
+SECURE_SSL_REDIRECT = env.boolean("SECURE_SSL_REDIRECT", not IS_DEVELOPMENT)
+SECURE_REDIRECT_EXEMPT = [r"^health", r"^metrics"]
+SESSION_COOKIE_SECURE = not IS_DEVELOPMENT
+CSRF_COOKIE_SECURE = not IS_DEVELOPMENT
+
+PROMETHEUS_EXPORT_MIGRATIONS = False
+LOG_LEVEL = env.choice("LOG_LEVEL", "INFO", ["DEBUG", "INFO", "WARNING", "ERROR"])
+LOGGING: dict[str, Any] = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "filters": {"context": {"()": "saas.kit.logs.ContextFilter"}, "redact": {"()": "saas.kit.logs.RedactFilter"}},
+    "formatters": {
+        "json": {"()": "saas.kit.logs.JsonFormatter"},
+        "line": {"format": "%(asctime)s %(levelname)-7s %(name)s [%(request_id)s] %(message)s"},
+    },
+    "handlers": {
+        "stderr": {
+            "class": "logging.StreamHandler",
+            "filters": ["context", "redact"],
+            "formatter": env.choice("LOG_FORMAT", "line" if IS_DEVELOPMENT else "json", ["line", "json"]),
+        }
+    },
+    "root": {"handlers": ["stderr"], "level": LOG_LEVEL},
+    "loggers": {
+        # Each request has one line of ours; Django's own line for every 4xx would be its second.
+        "django.request": {"level": "ERROR"},
+        "procrastinate": {"level": "WARNING"},
+    },
+}

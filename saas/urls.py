@@ -1,0 +1,20 @@
+from django.urls import include, path
+
+from saas import docs, health
+from saas.metrics import metrics
+
+urlpatterns = [
+    path("", include("accounts.urls")),
+    path("health", health.Overall.as_view(), name="health"),
+    path("health/live", health.Live.as_view(), name="health_live"),
+    path("health/ready", health.Ready.as_view(), name="health_ready"),
+    path("health/redis", health.RedisState.as_view(), name="health_redis"),
+    path("metrics", metrics, name="metrics"),
+    path("openapi.yaml", docs.openapi_document, name="openapi"),
+    path("docs", docs.swagger_ui, name="docs"),
+]
+
+handler400 = "saas.problems.bad_request"
+handler403 = "saas.problems.forbidden"
+handler404 = "saas.problems.not_found"
+handler500 = "saas.problems.internal_error"

@@ -1,0 +1,29 @@
+import logging
+import os
+
+from django.core import checks
+from django.core.management.base import SystemCheckError
+from django.core.wsgi import get_wsgi_application
+from django.db import OperationalError
+
+from saas.checks import SETTINGS
+from tenancy.database import verify_runtime_role
+
+logger = logging.getLogger(__name__)
+
+
+def refuse_unsafe_start() -> None:
+    """Raises SystemCheckError or UnsafeDatabaseRole. A database that is down may come back: no reason."""
+    messages = checks.run_checks(tags=[SETTINGS, checks.Tags.security])
+    if errors := [message for message in messages if message.is_serious()]:
+        raise SystemCheckError("\n".join(str(error) for error in errors))
+    try:
+        verify_runtime_role()
+    except OperationalError as error:
+        logger.warning("PostgreSQL can't be reached yet: %s", error)
+
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "saas.settings")
+logging.captureWarnings(True)
+application = get_wsgi_application()
+refuse_unsafe_start()

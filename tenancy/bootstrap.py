@@ -1,0 +1,108 @@
+"""Roles, database and grants, made by a superuser before the first migration; running it again changes nothing."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, LiteralString
+
+import psycopg
+from psycopg import sql
+
+OWNER = "saas_owner"
+LOOKUP = "saas_lookup"
+RUNTIME_ROLES = ("saas_app", "saas_worker", "saas_support")
+ROLES: dict[str, LiteralString] = {
+    OWNER: "LOGIN BYPASSRLS",
+    "saas_app": "LOGIN NOBYPASSRLS",
+    "saas_worker": "LOGIN NOBYPASSRLS",
+    "saas_support": "LOGIN NOBYPASSRLS",
+    LOOKUP: "NOLOGIN NOBYPASSRLS",
+}
+NEVER = sql.SQL("NOSUPERUSER NOCREATEDB NOCREATEROLE NOREPLICATION")
+# Set on the role, since PgBouncer refuses options at connect.
+TIMEOUTS = {"statement_timeout": "15s", "lock_timeout": "5s", "idle_in_transaction_session_timeout": "30s"}
+
+
+class BootstrapRefused(Exception):
+    """The role that bootstraps lacks a right; the message says which."""
+
+
+@dataclass(frozen=True)
+class Report:
+    created_roles: list[str]
+    created_database: bool
+
+
+def bootstrap(superuser_url: str, *, database: str, passwords: Mapping[str, str]) -> Report:
+    """Make the roles (with `passwords` by role name), the database and its grants. Raises BootstrapRefused."""
+    with psycopg.connect(superuser_url, autocommit=True) as connection:
+        _require_rights(connection)
+        created_roles = [role for role in ROLES if _make_role(connection, role, passwords.get(role))]
+        connection.execute(sql.SQL("GRANT {} TO {}").format(_name(LOOKUP), _name(OWNER)))
+        if not connection.info.parameter_status("is_superuser") == "on":
+            connection.execute(sql.SQL("GRANT {} TO CURRENT_USER").format(_name(OWNER)))
+        exists = connection.execute("SELECT 1 FROM pg_database WHERE datname = %s", [database]).fetchone()
+        if not exists:
+            connection.execute(
+                sql.SQL("CREATE DATABASE {} OWNER {}").format(sql.Identifier(database), _name(OWNER))
+            )
+    with psycopg.connect(superuser_url, dbname=database, autocommit=True) as connection:
+        _grant(connection, database)
+    return Report(created_roles, not exists)
+
+
+def _require_rights(connection: psycopg.Connection[Any]) -> None:
+    row = connection.execute(
+        "SELECT rolsuper, rolcreaterole AND rolbypassrls AND rolcreatedb, rolname FROM pg_roles WHERE rolname = current_user"
+    ).fetchone()
+    if row is None or row[0]:
+        return
+    if connection.info.server_version < 160000:
+        raise BootstrapRefused(
+            f"{row[2]!r} is not a superuser. On PostgreSQL 15 only a superuser can make a role with BYPASSRLS, which "
+            "saas_owner needs: give a superuser's URL in BOOTSTRAP_DATABASE_URL"
+        )
+    if not row[1]:
+        raise BootstrapRefused(
+            f"{row[2]!r} needs CREATEROLE, CREATEDB and BYPASSRLS (or superuser) to make the platform's roles"
+        )
+
+
+def _make_role(connection: psycopg.Connection[Any], role: str, password: str | None) -> bool:
+    exists = connection.execute("SELECT 1 FROM pg_roles WHERE rolname = %s", [role]).fetchone()
+    is_superuser = connection.info.parameter_status("is_superuser") == "on"
+    if not exists:
+        connection.execute(sql.SQL("CREATE ROLE {}").format(_name(role)))
+    attributes = sql.SQL(ROLES[role])
+    # PostgreSQL lets only a superuser name SUPERUSER or REPLICATION, even to deny them.
+    if is_superuser:
+        attributes = attributes + sql.SQL(" ") + NEVER
+    connection.execute(sql.SQL("ALTER ROLE {} ").format(_name(role)) + attributes)
+    if password:
+        verifier = connection.pgconn.encrypt_password(password.encode(), role.encode(), b"scram-sha-256").decode()
+        connection.execute(sql.SQL("ALTER ROLE {} PASSWORD {}").format(_name(role), sql.Literal(verifier)))
+    if role in RUNTIME_ROLES:
+        for setting, value in TIMEOUTS.items():
+            connection.execute(
+                sql.SQL("ALTER ROLE {} SET {} = {}").format(_name(role), sql.Identifier(setting), sql.Literal(value))
+            )
+    return not exists
+
+
+def _grant(connection: psycopg.Connection[Any], database: str) -> None:
+    name, owner = sql.Identifier(database), _name(OWNER)
+    everyone = sql.SQL(", ").join([_name(role) for role in ROLES])
+    for statement in (
+        # With TEMP, injected SQL could plant a temporary table that the connection's next request writes into.
+        sql.SQL("REVOKE ALL ON DATABASE {} FROM PUBLIC").format(name),
+        sql.SQL("GRANT CONNECT ON DATABASE {} TO {}").format(name, everyone),
+        sql.SQL("ALTER SCHEMA public OWNER TO {}").format(owner),
+        sql.SQL("REVOKE ALL ON SCHEMA public FROM PUBLIC"),
+        sql.SQL("GRANT USAGE ON SCHEMA public TO {}").format(everyone),
+        # What the owner makes is nobody's until a migration grants it.
+        sql.SQL("ALTER DEFAULT PRIVILEGES FOR ROLE {} REVOKE EXECUTE ON FUNCTIONS FROM PUBLIC").format(owner),
+    ):
+        connection.execute(statement)
+
+
+def _name(role: str) -> sql.Identifier:
+    return sql.Identifier(role)

@@ -1,0 +1,50 @@
+"""System checks: models that the fence could not hold are refused before they reach a migration."""
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from django.apps import apps
+from django.core.checks import CheckMessage, Error
+from django.db import models
+
+from tenancy.fence import Fence
+from tenancy.models import TenantModelBase
+
+# Tables of libraries that hold nothing of an organization, or that the app role has no rights on.
+UNFENCED_APPS = {"contenttypes", "auth", "procrastinate", "django_prometheus"}
+
+
+def check_tenant_models(app_configs: Sequence[Any] | None, **kwargs: Any) -> list[CheckMessage]:
+    return [message for model in apps.get_models(include_auto_created=True) for message in _problems(model)]
+
+
+def _problems(model: type[models.Model]) -> Iterator[CheckMessage]:
+    if not model._meta.managed or model._meta.proxy or model._meta.app_label in UNFENCED_APPS:
+        return
+    if not any(isinstance(constraint, Fence) for constraint in model._meta.constraints):
+        yield Error(
+            f"{model._meta.label} is not fenced.",
+            hint="Subclass tenancy.models.TenantModel; a many-to-many field needs an explicit `through` that does.",
+            obj=model,
+            id="tenancy.E001",
+        )
+    if any(isinstance(parent, TenantModelBase) and not parent._meta.abstract for parent in model.__mro__[1:]):
+        yield Error(
+            f"{model._meta.label} inherits from a concrete tenant model, so its own table has no organization.",
+            hint="Inherit from an abstract base, or refer to the other model with a foreign key.",
+            obj=model,
+            id="tenancy.E002",
+        )
+    if not isinstance(model, TenantModelBase):
+        yield from _references_into_tenant_tables(model)
+
+
+def _references_into_tenant_tables(model: type[models.Model]) -> Iterator[CheckMessage]:
+    for field in model._meta.local_fields:
+        if isinstance(field.related_model, TenantModelBase):
+            yield Error(
+                f"{model._meta.label}.{field.name} refers to a tenant model from outside the fence.",
+                hint="Make the model a TenantModel too.",
+                obj=field,
+                id="tenancy.E003",
+            )

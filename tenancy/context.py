@@ -1,0 +1,85 @@
+"""The organization in force: signed, and living exactly as long as one database transaction."""
+
+import hmac
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import ParamSpec, TypeVar
+from uuid import UUID
+
+from django.conf import settings
+from django.db import DEFAULT_DB_ALIAS, connections, transaction
+
+SET_CONTEXT = "SELECT set_config('app.current_org_id', %s, true), set_config('app.current_org_proof', %s, true)"
+
+_current: ContextVar[UUID | None] = ContextVar("current_organization", default=None)
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+class NoOrganizationContext(RuntimeError):
+    """Tenant data was asked for outside org_context(...)."""
+
+
+class OrganizationContextConflict(RuntimeError):
+    """Another organization's context is open; one transaction serves one organization."""
+
+
+def current_organization_id() -> UUID:
+    """The organization in force. Raises NoOrganizationContext outside org_context()."""
+    organization_id = _current.get()
+    if organization_id is None:
+        raise NoOrganizationContext("no organization is in force: wrap the call in org_context(organization_id)")
+    return organization_id
+
+
+def organization_in_force() -> UUID | None:
+    return _current.get()
+
+
+def sign_context(organization_id: UUID, *, expires_at: int) -> str:
+    """`expires:key:signature`: HMAC-SHA256 (RFC 2104) over organization and expiry (Unix seconds)."""
+    key = settings.TENANCY_CONTEXT_KEYS[0]
+    signature = hmac.digest(key.secret, f"{organization_id}:{expires_at}".encode(), "sha256").hex()
+    return f"{expires_at}:{key.id}:{signature}"
+
+
+@contextmanager
+def org_context(organization_id: UUID, *, seconds: int | None = None, using: str = DEFAULT_DB_ALIAS) -> Iterator[None]:
+    """Open a transaction in which PostgreSQL shows the rows of one organization and of no other.
+
+    Nested for the same organization it is a savepoint. Statements later than `seconds`
+    (default TENANCY_CONTEXT_SECONDS) after its start are refused by the database. Raises
+    OrganizationContextConflict inside another organization's context.
+    """
+    outer = _current.get()
+    if outer is not None and outer != organization_id:
+        raise OrganizationContextConflict(f"{outer} is in force, refused to enter {organization_id}")
+    connection = connections[using]
+    within_transaction = connection.in_atomic_block
+    with transaction.atomic(using=using):
+        if outer is None:
+            expires_at = int(time.time()) + (seconds or settings.TENANCY_CONTEXT_SECONDS)
+            proof = sign_context(organization_id, expires_at=expires_at)
+            _set(using, str(organization_id), proof)
+        token = _current.set(organization_id)
+        try:
+            yield
+        finally:
+            _current.reset(token)
+        # A value set inside a savepoint survives its RELEASE; a rollback to it takes the value back by itself.
+        if outer is None and within_transaction and not connection.needs_rollback:
+            _set(using, "", "")
+
+
+def stream_in_context(organization_id: UUID, chunks: Callable[[], Iterable[T]]) -> Iterator[T]:
+    """Yield from `chunks()` in a context of its own: a response's body is produced after the view's transaction."""
+    with org_context(organization_id):
+        yield from chunks()
+
+
+def _set(using: str, organization_id: str, proof: str) -> None:
+    with connections[using].cursor() as cursor:
+        cursor.execute(SET_CONTEXT, [organization_id, proof])

@@ -1,0 +1,39 @@
+"""What a connection's role may be: the fence is worth nothing under a role that passes it."""
+
+from typing import Any
+
+from django.core.exceptions import ImproperlyConfigured
+from django.db import DEFAULT_DB_ALIAS, connections
+from django.db.backends.base.base import BaseDatabaseWrapper
+
+RUNTIME_ALIASES = {DEFAULT_DB_ALIAS, "worker", "support"}
+ROLE_PASSES_FENCE = """
+    SELECT r.rolsuper OR r.rolbypassrls OR EXISTS (
+        SELECT FROM pg_class c WHERE c.relowner = r.oid AND c.relnamespace = 'public'::regnamespace
+    ) FROM pg_roles r WHERE r.rolname = current_user
+"""
+
+
+class UnsafeDatabaseRole(ImproperlyConfigured):
+    pass
+
+
+def refuse_unsafe_role(sender: Any, connection: BaseDatabaseWrapper, **kwargs: Any) -> None:
+    """Refuse each new connection of a runtime alias whose role could look past the fence."""
+    if connection.alias not in RUNTIME_ALIASES:
+        return
+    with connection.connection.cursor() as cursor:
+        row = cursor.execute(ROLE_PASSES_FENCE).fetchone()
+    if row[0]:
+        user = connection.settings_dict["USER"]
+        connection.close()
+        raise UnsafeDatabaseRole(
+            f"the database role {user!r} of alias {connection.alias!r} is a superuser, has BYPASSRLS or owns tables: "
+            "row-level security would not hold. Use saas_app in DATABASE_URL; saas_owner is for migrations and "
+            "belongs into OWNER_DATABASE_URL"
+        )
+
+
+def verify_runtime_role() -> None:
+    """Connect as the web's role; raises UnsafeDatabaseRole, or OperationalError if PostgreSQL can't be reached."""
+    connections[DEFAULT_DB_ALIAS].ensure_connection()

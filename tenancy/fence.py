@@ -1,0 +1,150 @@
+"""The fence's SQL, as constraints: the autodetector writes them into migrations like any other schema change."""
+
+from typing import Any
+
+from django.db import models
+from django.db.backends.base.schema import BaseDatabaseSchemaEditor
+from django.db.models.constraints import BaseConstraint
+
+APP_ROLE = "saas_app"
+IN_FORCE = "(SELECT tenancy.current_org())"
+
+
+class DatabaseConstraint(BaseConstraint):
+    """A constraint that PostgreSQL alone checks, added by SQL of several statements."""
+
+    def constraint_sql(self, model: type[models.Model], schema_editor: BaseDatabaseSchemaEditor) -> None:
+        # Part of a CREATE TABLE: run it once every table of the migration is there.
+        schema_editor.deferred_sql.append(self.create_sql(model, schema_editor))
+
+    def create_sql(self, model: type[models.Model], schema_editor: BaseDatabaseSchemaEditor) -> str:
+        raise NotImplementedError
+
+    def remove_sql(self, model: type[models.Model], schema_editor: BaseDatabaseSchemaEditor) -> str:
+        raise NotImplementedError
+
+    def validate(self, model: Any, instance: Any, exclude: Any = None, using: str = "default") -> None:
+        """PostgreSQL checks it; a second check here would be a second policy."""
+
+
+class Fence(DatabaseConstraint):
+    """Rows show and change only while their organization is in force, for the table's owner too."""
+
+    def __init__(self, *, name: str, column: str = "organization_id") -> None:
+        super().__init__(name=name)
+        self.column = column
+
+    def create_sql(self, model: type[models.Model], schema_editor: BaseDatabaseSchemaEditor) -> str:
+        table = schema_editor.quote_name(model._meta.db_table)
+        name = schema_editor.quote_name(self.name)
+        column = schema_editor.quote_name(self.column)
+        return "; ".join(
+            [
+                f"ALTER TABLE {table} ENABLE ROW LEVEL SECURITY",
+                f"ALTER TABLE {table} FORCE ROW LEVEL SECURITY",
+                f"CREATE POLICY {name} ON {table} TO {APP_ROLE} "
+                f"USING ({column} = {IN_FORCE}) WITH CHECK ({column} = {IN_FORCE})",
+                f"GRANT SELECT, INSERT, UPDATE, DELETE ON {table} TO {APP_ROLE}",
+                *([unique_key_sql(model._meta.db_table)] if self.column != "id" else []),
+            ]
+        )
+
+    def remove_sql(self, model: type[models.Model], schema_editor: BaseDatabaseSchemaEditor) -> str:
+        table = schema_editor.quote_name(model._meta.db_table)
+        return (
+            f"REVOKE ALL ON {table} FROM {APP_ROLE}; "
+            f"DROP POLICY {schema_editor.quote_name(self.name)} ON {table}; "
+            f"ALTER TABLE {table} NO FORCE ROW LEVEL SECURITY"
+        )
+
+    def deconstruct(self) -> tuple[str, tuple[Any, ...], dict[str, Any]]:
+        path, args, kwargs = super().deconstruct()
+        return path, args, kwargs if self.column == "organization_id" else {**kwargs, "column": self.column}
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Fence) and self.deconstruct() == other.deconstruct()
+
+
+class TenantReference(DatabaseConstraint):
+    """FOREIGN KEY (organization_id, x_id): a plain key ignores row-level security and takes another's row."""
+
+    def __init__(self, *, name: str, field: str, to: str) -> None:
+        super().__init__(name=name)
+        self.field = field
+        self.to = to
+
+    def create_sql(self, model: type[models.Model], schema_editor: BaseDatabaseSchemaEditor) -> str:
+        quote = schema_editor.quote_name
+        table, column = model._meta.db_table, model._meta.get_field(self.field).column
+        # Whichever of two apps that refer to each other comes first also makes the key it needs.
+        return "; ".join(
+            [
+                unique_key_sql(self.to),
+                f"CREATE INDEX IF NOT EXISTS {quote(self.name)} ON {quote(table)} (organization_id, {quote(column)})",
+                f"ALTER TABLE {quote(table)} ADD CONSTRAINT {quote(self.name)} "
+                f"FOREIGN KEY (organization_id, {quote(column)}) REFERENCES {quote(self.to)} (organization_id, id) "
+                "DEFERRABLE INITIALLY DEFERRED",
+            ]
+        )
+
+    def remove_sql(self, model: type[models.Model], schema_editor: BaseDatabaseSchemaEditor) -> str:
+        quote = schema_editor.quote_name
+        return (
+            f"ALTER TABLE {quote(model._meta.db_table)} DROP CONSTRAINT {quote(self.name)}; "
+            f"DROP INDEX {quote(self.name)}"
+        )
+
+    def deconstruct(self) -> tuple[str, tuple[Any, ...], dict[str, Any]]:
+        path, args, kwargs = super().deconstruct()
+        return path, args, {**kwargs, "field": self.field, "to": self.to}
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, TenantReference) and self.deconstruct() == other.deconstruct()
+
+
+class RoleAccess(DatabaseConstraint):
+    """What another role may do across organizations: the columns and rows named here, and no more."""
+
+    def __init__(self, *, name: str, role: str, command: str, rows: str, columns: tuple[str, ...] = ()) -> None:
+        super().__init__(name=name)
+        self.role = role
+        self.command = command
+        self.rows = rows
+        self.columns = columns
+
+    @property
+    def _privilege(self) -> str:
+        return f"{self.command} ({', '.join(self.columns)})" if self.columns else self.command
+
+    def create_sql(self, model: type[models.Model], schema_editor: BaseDatabaseSchemaEditor) -> str:
+        table = schema_editor.quote_name(model._meta.db_table)
+        return (
+            f"GRANT {self._privilege} ON {table} TO {self.role}; "
+            f"CREATE POLICY {schema_editor.quote_name(self.name)} ON {table} "
+            f"FOR {self.command} TO {self.role} USING ({self.rows})"
+        )
+
+    def remove_sql(self, model: type[models.Model], schema_editor: BaseDatabaseSchemaEditor) -> str:
+        table = schema_editor.quote_name(model._meta.db_table)
+        return (
+            f"DROP POLICY {schema_editor.quote_name(self.name)} ON {table}; "
+            f"REVOKE {self._privilege} ON {table} FROM {self.role}"
+        )
+
+    def deconstruct(self) -> tuple[str, tuple[Any, ...], dict[str, Any]]:
+        path, args, kwargs = super().deconstruct()
+        kwargs = {**kwargs, "role": self.role, "command": self.command, "rows": self.rows}
+        return path, args, {**kwargs, "columns": self.columns} if self.columns else kwargs
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, RoleAccess) and self.deconstruct() == other.deconstruct()
+
+
+def unique_key_sql(table: str) -> str:
+    """UNIQUE (organization_id, id), unless it is there: what every composite key of the fence points at."""
+    name = f"{table}_organization_key"
+    return (
+        f"DO $$ BEGIN IF NOT EXISTS (SELECT FROM pg_constraint WHERE conname = '{name}' "
+        f"AND conrelid = '\"{table}\"'::regclass) THEN "
+        f'ALTER TABLE "{table}" ADD CONSTRAINT "{name}" UNIQUE (organization_id, id); END IF; END $$'
+    )

@@ -1,0 +1,138 @@
+"""The queue inside the fence: a job belongs to the organization that PostgreSQL stamps on it.
+
+The app role has no right on the queue's tables. `defer` calls a function of the database that stamps
+the organization in force and rolls back with the caller's transaction; the worker reads that stamp, never a
+job's arguments, and runs the job as the app role in the stamped organization's context.
+"""
+
+import functools
+import inspect
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+import orjson
+from django.db import DEFAULT_DB_ALIAS, close_old_connections, connections
+from procrastinate import JobContext, RetryStrategy
+from procrastinate.contrib.django import app
+from procrastinate.tasks import Task
+
+from tenancy.context import current_organization_id, org_context
+
+DEFER = "SELECT tenancy.defer_job(%s, %s, %s, %s, %s, %s::jsonb, %s)"
+STAMP = "SELECT organization_id FROM procrastinate_jobs WHERE id = %s"
+JOB_SECONDS = 300
+
+# Patient enough for a provider that is down for a day: 10 s doubling to 1 h, thirty-odd tries.
+UNTIL_IT_LANDS = RetryStrategy(max_attempts=36, exponential_wait=2, wait=10)
+
+Function = Callable[..., Any]
+
+
+class UnknownTask(LookupError):
+    pass
+
+
+class MisplacedJob(RuntimeError):
+    """A job of an organization without a stamp, or a stamped one of the platform's own."""
+
+
+def defer(
+    task_name: str, *, lock: str | None = None, queueing_lock: str | None = None, at: datetime | None = None, **arguments: Any
+) -> int:
+    """Enqueue an organization's task inside the caller's transaction and context; returns the job's id.
+
+    `lock` (one at a time) and `queueing_lock` (once while it waits) count within the organization.
+    Raises UnknownTask, or NoOrganizationContext outside org_context().
+    """
+    task = app.tasks.get(task_name)
+    if task is None or not getattr(task.func, "for_organization", False):
+        raise UnknownTask(f"{task_name!r} is no organization_task")
+    current_organization_id()
+    with connections[DEFAULT_DB_ALIAS].cursor() as cursor:
+        payload = orjson.dumps(arguments).decode()
+        cursor.execute(DEFER, [task.queue, task.name, task.priority, lock, queueing_lock, payload, at])
+        job_id: int = cursor.fetchone()[0]
+    return job_id
+
+
+def organization_task(
+    *, name: str, retry: RetryStrategy = UNTIL_IT_LANDS, owns_transactions: bool = False
+) -> Callable[[Function], Task[Any, Any, Any]]:
+    """A task that runs as the app role in the context of the organization that enqueued it.
+
+    With `owns_transactions` it gets the `organization_id` first and opens contexts itself, so that
+    none is open while it talks to a provider.
+    """
+
+    def decorate(function: Function) -> Task[Any, Any, Any]:
+        @functools.wraps(function)
+        def run(context: JobContext, **arguments: Any) -> None:
+            with fresh_connections():
+                organization_id = stamped_organization(context.job.id)
+                if organization_id is None:
+                    raise MisplacedJob(f"job {context.job.id} of {name!r} carries no organization")
+                if owns_transactions:
+                    function(organization_id, **arguments)
+                else:
+                    with org_context(organization_id, seconds=JOB_SECONDS):
+                        function(**arguments)
+
+        run.for_organization = True  # type: ignore[attr-defined]
+        return app.task(name=name, retry=retry, pass_context=True)(run)
+
+    return decorate
+
+
+def platform_task(*, name: str, cron: str) -> Callable[[Function], Task[Any, Any, Any]]:
+    """A periodic task of the platform itself, which no organization can enqueue. `cron` is in UTC."""
+
+    def decorate(function: Function) -> Task[Any, Any, Any]:
+        @functools.wraps(function)
+        def run(context: JobContext, timestamp: int) -> None:
+            with fresh_connections():
+                if stamped_organization(context.job.id) is not None:
+                    raise MisplacedJob(f"job {context.job.id} of {name!r} was enqueued by an organization")
+                function()
+
+        @functools.wraps(function)
+        async def run_async(context: JobContext, timestamp: int) -> None:
+            if await _stamp_async(context) is not None:
+                raise MisplacedJob(f"job {context.job.id} of {name!r} was enqueued by an organization")
+            await function(context)
+
+        runner = run_async if inspect.iscoroutinefunction(function) else run
+        runner.for_platform = True  # type: ignore[attr-defined]
+        task: Task[Any, Any, Any] = app.task(name=name, queueing_lock=name, pass_context=True)(runner)
+        return app.periodic(cron=cron)(task)
+
+    return decorate
+
+
+def stamped_organization(job_id: int | None) -> UUID | None:
+    with connections["worker"].cursor() as cursor:
+        cursor.execute(STAMP, [job_id])
+        row = cursor.fetchone()
+    if row is None:
+        raise MisplacedJob(f"job {job_id} is not in the queue")
+    organization_id: UUID | None = row[0]
+    return organization_id
+
+
+async def _stamp_async(context: JobContext) -> Any:
+    row = await context.app.connector.execute_query_one_async(
+        "SELECT organization_id FROM procrastinate_jobs WHERE id = %(job_id)s", job_id=context.job.id
+    )
+    return row["organization_id"]
+
+
+@contextmanager
+def fresh_connections() -> Iterator[None]:
+    """A job's thread lives long; its connections may have died since the last job."""
+    close_old_connections()
+    try:
+        yield
+    finally:
+        close_old_connections()

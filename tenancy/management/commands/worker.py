@@ -1,0 +1,33 @@
+from argparse import ArgumentParser
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError
+from django.conf import settings
+from procrastinate.contrib.django import app
+
+SHUTDOWN_SECONDS = 20
+
+
+class Command(BaseCommand):
+    help = "Runs background jobs: fetched as saas_worker, each run as saas_app in its organization's context."
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument("--concurrency", type=int, default=4, help="jobs at a time (default 4)")
+        parser.add_argument("--once", action="store_true", help="run what is due, then stop")
+        parser.add_argument(
+            "--poll", type=float, default=5.0, metavar="SECONDS", help="look for jobs this often, besides LISTEN"
+        )
+        parser.add_argument("--no-listen", action="store_true", help="poll only: LISTEN does not pass PgBouncer")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        if "worker" not in settings.DATABASES:
+            raise CommandError("WORKER_DATABASE_URL is not set: the worker fetches jobs as saas_worker")
+        with app.replace_connector(app.connector.get_worker_connector()):  # type: ignore[attr-defined]
+            app.run_worker(
+                name=None,
+                concurrency=options["concurrency"],
+                wait=not options["once"],
+                fetch_job_polling_interval=options["poll"],
+                listen_notify=not options["no_listen"],
+                shutdown_graceful_timeout=SHUTDOWN_SECONDS,
+            )

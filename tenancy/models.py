@@ -1,0 +1,106 @@
+"""Organizations, and the base class that fences every tenant table."""
+
+import uuid
+from typing import Any
+
+from django.db import models
+from django.db.backends.utils import truncate_name
+from django.db.models.base import ModelBase
+from django.db.models.fields.related import lazy_related_operation
+
+from tenancy.context import current_organization_id
+from tenancy.fence import Fence, RoleAccess, TenantReference
+
+# Support staff belong to this organization and to no other; it exists from the first migration on.
+SUPPORT_ORGANIZATION_ID = uuid.UUID(int=1)
+NAME_LIMIT = 63
+
+
+class Role(models.TextChoices):
+    OWNER = "owner"
+    ADMIN = "admin"
+    MEMBER = "member"
+
+    def outranks(self, other: str) -> bool:
+        order = [Role.MEMBER, Role.ADMIN, Role.OWNER]
+        return order.index(self) > order.index(Role(other))
+
+
+class Access(models.TextChoices):
+    FULL = "full"
+    READ_ONLY = "read_only"
+
+
+class Organization(models.Model):
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    slug = models.SlugField(max_length=63, unique=True)
+    name = models.CharField(max_length=200)
+    # Billing writes down what a plan allows; nobody here asks upward.
+    plan = models.CharField(max_length=32, default="free")
+    access = models.CharField(max_length=16, choices=Access.choices, default=Access.FULL)
+    seat_limit = models.PositiveIntegerField(null=True, blank=True)
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        constraints = [
+            Fence(name="organization_fence", column="id"),
+            RoleAccess(
+                name="organization_ids", role="saas_lookup", command="SELECT", columns=("id",), rows="true"
+            ),
+            models.CheckConstraint(name="organization_access_known", condition=models.Q(access__in=Access.values)),
+        ]
+
+    def __str__(self) -> str:
+        return self.slug
+
+
+class TenantModelBase(ModelBase):
+    """Adds the fence to each concrete subclass, whatever its own Meta says."""
+
+    def __new__(cls, name: str, bases: tuple[type, ...], attrs: dict[str, Any], **kwargs: Any) -> Any:
+        model = super().__new__(cls, name, bases, attrs, **kwargs)
+        if not model._meta.abstract and not model._meta.proxy and model._meta.managed:
+            _add_constraint(model, Fence(name=_name(model, "fence")))
+            for field in model._meta.local_fields:
+                if isinstance(field, models.ForeignKey):
+                    lazy_related_operation(_fence_reference, model, field.remote_field.model, field=field)
+        return model
+
+
+def _fence_reference(model: type[models.Model], target: type[models.Model], *, field: Any) -> None:
+    if not isinstance(target, TenantModelBase):
+        return
+    field.db_constraint = False
+    field.db_index = False
+    name = _name(model, f"{field.name}_in_organization")
+    _add_constraint(model, TenantReference(name=name, field=field.name, to=target._meta.db_table))
+
+
+def _add_constraint(model: type[models.Model], constraint: models.BaseConstraint) -> None:
+    constraints = [*model._meta.constraints, constraint]
+    model._meta.constraints = constraints
+    model._meta.original_attrs["constraints"] = constraints
+
+
+def _name(model: type[models.Model], suffix: str) -> str:
+    return truncate_name(f"{model._meta.db_table}_{suffix}", NAME_LIMIT)
+
+
+class TenantModel(models.Model, metaclass=TenantModelBase):
+    """Subclass it, and the table belongs to organizations: fenced by the next `makemigrations` and `migrate`.
+
+    `organization` defaults to the one in force. Foreign keys to other tenant models become composite.
+    """
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    organization = models.ForeignKey(
+        Organization,
+        on_delete=models.CASCADE,
+        default=current_organization_id,
+        editable=False,
+        related_name="+",
+        db_index=False,
+    )
+
+    class Meta:
+        abstract = True

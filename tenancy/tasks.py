@@ -1,0 +1,20 @@
+"""The platform's own periodic work on the queue."""
+
+from procrastinate import JobContext
+
+from tenancy.jobs import platform_task
+
+FINISHED_JOBS_HOURS = 24 * 7
+
+
+@platform_task(name="retry_stalled_jobs", cron="* * * * *")
+async def retry_stalled_jobs(context: JobContext) -> None:
+    """Take up the jobs of workers that stopped sending heartbeats."""
+    manager = context.app.job_manager
+    for job in await manager.get_stalled_jobs():
+        await manager.retry_job(job)
+
+
+@platform_task(name="prune_finished_jobs", cron="23 * * * *")
+async def prune_finished_jobs(context: JobContext) -> None:
+    await context.app.job_manager.delete_old_jobs(nb_hours=FINISHED_JOBS_HOURS)

@@ -1,0 +1,173 @@
+"""What only the real server shows: it starts with the real configuration, in processes of its own."""
+
+import http.client
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+from contextlib import closing, contextmanager
+
+import pytest
+
+from saas.launcher.processes import free_port
+from tests.project.launching import ROOT, eventually
+
+GUNICORN = [sys.executable, "-m", "gunicorn", "-c", "deploy/gunicorn.conf.py", "saas.wsgi:application"]
+LIVE_REQUESTS = re.compile(
+    r'^django_http_requests_total_by_view_transport_method_total\{.*view="health_live".*\} (\S+)$',
+    re.MULTILINE,
+)
+
+
+class Server:
+    def __init__(self, process, port, log):
+        self.process = process
+        self.port = port
+        self.log = log
+
+    def connect(self):
+        return http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
+
+    def get(self, path, **headers):
+        with closing(self.connect()) as connection:
+            connection.request("GET", path, headers=headers)
+            response = connection.getresponse()
+            response.body = response.read()
+            return response
+
+    def send(self, message):
+        """Send bytes as they are; return the answer's status and JSON."""
+        with socket.create_connection(("127.0.0.1", self.port), timeout=30) as connection:
+            connection.sendall(message)
+            with closing(http.client.HTTPResponse(connection)) as answer:
+                answer.begin()
+                return answer.status, json.loads(answer.read())
+
+    def is_up(self):
+        try:
+            return self.get("/health/live").status == 200
+        except OSError:
+            return False
+
+
+def start(log, **variables):
+    port = free_port()
+    environment = {**os.environ, "LOG_FORMAT": "json", "WEB_WORKERS": "2", "PORT": str(port), **variables}
+    with log.open("w") as output:
+        process = subprocess.Popen(GUNICORN, cwd=ROOT, env=environment, stdout=output, stderr=output)
+    return Server(process, port, log)
+
+
+@contextmanager
+def running(log, **variables):
+    server = start(log, **variables)
+    try:
+        assert eventually(lambda: server.is_up() or server.process.poll() is not None), log.read_text()
+        assert server.process.poll() is None, log.read_text()
+        yield server
+    finally:
+        server.process.terminate()
+        server.process.wait(timeout=60)
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory):
+    with running(tmp_path_factory.mktemp("gunicorn") / "log") as server:
+        yield server
+
+
+def chunked(path, *chunks, end=b"0\r\n\r\n"):
+    head = f"POST {path} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+    head += "Transfer-Encoding: chunked\r\n"
+    body = b"".join(b"%x\r\n%s\r\n" % (len(chunk), chunk) for chunk in chunks)
+    return head.encode() + b"\r\n" + body + end
+
+
+class TestServer:
+    def test_no_version_is_told(self, server):
+        assert server.get("/health/live").headers["Server"] == "gunicorn"
+
+    def test_a_head_request_has_no_body_and_the_connection_goes_on(self, server):
+        heads = [f"HEAD {path} HTTP/1.1\r\nHost: localhost\r\n\r\n" for path in ("/docs", "/no/such")]
+        last = "GET /health/live HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
+        with socket.create_connection(("127.0.0.1", server.port), timeout=30) as connection:
+            connection.sendall("".join([*heads, last]).encode())
+            with connection.makefile("rb") as answers:
+                texts = answers.read().decode().split("\r\n\r\n")
+        assert [text.split()[1] for text in texts[:3]] == ["200", "404", "200"]
+        assert json.loads(texts[3])["status"] == "ok"
+
+    def test_a_client_that_plays_a_proxy_does_not_become_this_machine(self, server):
+        assert server.get("/metrics").status == 200
+        assert server.get("/metrics", **{"X-Forwarded-For": "127.0.0.1"}).status == 404
+
+    def test_every_line_of_the_log_is_json(self, server):
+        request_id = server.get("/no/such").headers["X-Request-Id"]
+        lines = [json.loads(line) for line in server.log.read_text().splitlines()]
+        (line,) = [line for line in lines if line["request_id"] == request_id]
+        assert (line["logger"], line["path"], line["status"]) == ("saas.access", "/no/such", 404)
+
+
+class TestChunkedBody:
+    def test_it_is_read(self, server):
+        status, body = server.send(chunked("/auth/login", b"non", b"sense"))
+        assert (status, body["code"]) == (400, "malformed_request")
+
+    def test_more_than_64_kib_are_refused(self, server):
+        status, body = server.send(chunked("/auth/login", b"x" * 40_000, b"x" * 40_000))
+        assert (status, body["code"]) == (413, "payload_too_large")
+
+    def test_broken_chunks_are_refused(self, server):
+        status, body = server.send(chunked("/auth/login", b"{}", end=b"nonsense\r\n\r\n"))
+        assert (status, body["code"]) == (400, "malformed_request")
+
+
+class TestMetrics:
+    def test_all_workers_are_summed_even_one_that_is_gone(self, tmp_path):
+        with running(tmp_path / "log", WEB_WORKERS="3") as server:
+            before = self.live_requests(server)
+            for _ in range(30):
+                server.get("/health/live")
+            server.process.send_signal(signal.SIGTTOU)
+            assert eventually(lambda: "Worker exiting" in server.log.read_text())
+            assert {self.live_requests(server) for _ in range(5)} == {before + 30}
+
+    def test_an_earlier_run_is_forgotten(self, tmp_path):
+        for _ in range(2):
+            with running(tmp_path / "log", PROMETHEUS_MULTIPROC_DIR=str(tmp_path)) as server:
+                assert self.live_requests(server) < 5
+
+    def live_requests(self, server):
+        text = server.get("/metrics").body.decode()
+        return sum(float(value) for value in LIVE_REQUESTS.findall(text))
+
+
+class TestStart:
+    def refuse(self, tmp_path, **variables):
+        server = start(tmp_path / "log", **variables)
+        try:
+            assert server.process.wait(timeout=60) != 0
+        finally:
+            server.process.kill()
+        return server.log.read_text()
+
+    def test_unsafe_settings_are_refused(self, tmp_path):
+        log = self.refuse(
+            tmp_path, DEPLOYMENT_ENV="production", SECRET_KEY="short", PUBLIC_URL="http://app.example.com"
+        )
+        assert "saas.E001" in log
+        assert "saas.E002" in log
+
+    def test_a_role_that_passes_the_fence_is_refused(self, tmp_path):
+        log = self.refuse(tmp_path, DATABASE_URL=os.environ["BOOTSTRAP_DATABASE_URL"])
+        assert "row-level security would not hold" in log
+
+    def test_without_postgresql_it_starts_and_says_so(self, tmp_path):
+        url = f"postgres://saas_app:secret-word@127.0.0.1:{free_port()}/saas"
+        with running(tmp_path / "log", DATABASE_URL=url) as server:
+            assert server.get("/health").status == 503
+        assert "PostgreSQL can't be reached yet" in server.log.read_text()
+        assert "secret-word" not in server.log.read_text()

@@ -1,0 +1,178 @@
+"""`make run` as a newcomer meets it: a clean clone, and no PostgreSQL, Redis or Docker on PATH."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import urllib.error
+import urllib.request
+from pathlib import Path
+
+import pytest
+
+from saas.launcher.processes import free_port
+from tests.project.launching import ROOT, clean_environment, eventually, is_alive
+
+# Python and make, and what a shell can't do without.
+ON_PATH = ("make", "sh", "env", "cat", "cp", "ls", "mkdir", "mv", "rm", "test", "true", "uname")
+PASSWORD = "a long enough passphrase"
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="finds the processes through /proc")
+
+
+@pytest.fixture(scope="module")
+def clone(tmp_path_factory):
+    clone = tmp_path_factory.mktemp("clone")
+    listed = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
+    for name in subprocess.run(listed, cwd=ROOT, capture_output=True, text=True, check=True).stdout.split(
+        "\0"
+    ):
+        if name and (ROOT / name).exists():
+            (clone / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(ROOT / name, clone / name)
+    return clone
+
+
+@pytest.fixture(scope="module")
+def path(tmp_path_factory):
+    directory = tmp_path_factory.mktemp("path")
+    for name in ON_PATH:
+        (directory / name).symlink_to(shutil.which(name))
+    (directory / "python3").symlink_to(sys.executable)
+    return str(directory)
+
+
+class Stack:
+    def __init__(self, clone, path):
+        self.clone = clone
+        self.port = free_port()
+        self.environment = clean_environment(PATH=path, PORT=str(self.port), VENV=sys.prefix)
+        # What a test run sets for itself is not a newcomer's.
+        for name in (
+            "PYTHONPATH",
+            "DEPLOYMENT_ENV",
+            "SECRET_KEY",
+            "TENANCY_CONTEXT_KEYS",
+            "JWT_KEYS_DIR",
+            "PUBLIC_URL",
+        ):
+            self.environment.pop(name, None)
+        for name in ("ALLOWED_HOSTS", "STRIPE_WEBHOOK_SECRET", "DJANGO_SETTINGS_MODULE"):
+            self.environment.pop(name, None)
+
+    def __enter__(self):
+        self.log = self.clone / "make-run.log"
+        with self.log.open("w") as output:
+            self.make = subprocess.Popen(
+                ["make", "run"], cwd=self.clone, env=self.environment, stdout=output, stderr=subprocess.STDOUT
+            )
+        assert eventually(lambda: "Ready after" in self.said or self.make.poll() is not None, seconds=120), (
+            self.said
+        )
+        assert self.make.poll() is None, self.said
+        return self
+
+    def __exit__(self, *_):
+        if self.make.poll() is None:
+            self.make.terminate()
+        self.make.wait()
+
+    @property
+    def said(self):
+        return self.log.read_text()
+
+    @property
+    def launcher_pid(self):
+        return int((self.clone / ".local" / "lock").read_text())
+
+    def processes(self):
+        """Everything below the launcher, gone or not yet gone."""
+        parents = {}
+        for status in Path("/proc").glob("[0-9]*/stat"):
+            try:
+                parents[int(status.parent.name)] = int(status.read_text().rpartition(")")[2].split()[1])
+            except (FileNotFoundError, ProcessLookupError):
+                continue
+        found = [self.launcher_pid]
+        for pid in found:
+            found += [child for child, parent in parents.items() if parent == pid]
+        return found
+
+    def call(self, method, path, body=None, token=None):
+        request = urllib.request.Request(
+            f"http://127.0.0.1:{self.port}{path}",
+            method=method,
+            data=json.dumps(body).encode() if body is not None else None,
+            headers={"Content-Type": "application/json"}
+            | ({"Authorization": f"Bearer {token}"} if token else {}),
+        )
+        try:
+            with urllib.request.urlopen(request, timeout=30) as answer:
+                return answer.status, json.load(answer)
+        except urllib.error.HTTPError as error:
+            return error.code, json.load(error)
+
+    def env(self):
+        made = subprocess.run(
+            ["make", "-s", "env"],
+            cwd=self.clone,
+            env=self.environment,
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        return dict(line.split("=", 1) for line in made.stdout.splitlines())
+
+
+def test_a_newcomer_registers_logs_in_and_out_and_nothing_outlives_the_launcher(clone, path):
+    with Stack(clone, path) as stack:
+        assert "from its wheel" in stack.said
+        status, health = stack.call("GET", "/health")
+        assert (status, health["status"]) == (200, "ok"), health
+        registration = {"email": "newcomer@example.com", "password": PASSWORD, "org": "Newcomers"}
+        status, answer = stack.call("POST", "/auth/register", registration)
+        assert status == 201, answer
+        status, answer = stack.call(
+            "POST", "/auth/login", {"email": "newcomer@example.com", "password": PASSWORD}
+        )
+        assert status == 200, answer
+        token = answer["access_token"]
+        status, me = stack.call("GET", "/users/me", token=token)
+        assert (status, me["email"]) == (200, "newcomer@example.com")
+        assert stack.call("POST", "/auth/logout", {}, token=token)[0] == 200
+        assert stack.call("GET", "/users/me", token=token)[0] == 401
+        assert stack.env()["PORT"] == str(stack.port)
+        processes = stack.processes()
+        assert len(processes) > 5
+        os.kill(stack.launcher_pid, signal.SIGKILL)
+        assert eventually(lambda: not any(is_alive(pid) for pid in processes), seconds=60), stack.said
+
+
+def test_a_later_start_keeps_the_data_and_prepares_nothing(clone, path):
+    with Stack(clone, path) as stack:
+        log_in = {"email": "newcomer@example.com", "password": PASSWORD}
+        if stack.call("POST", "/auth/login", log_in)[0] == 401:
+            stack.call("POST", "/auth/register", log_in | {"org": "Newcomers"})
+    with Stack(clone, path) as stack:
+        assert "Preparing" not in stack.said
+        assert stack.call("POST", "/auth/login", log_in)[0] == 200
+        processes = stack.processes()
+        stack.make.terminate()
+        stack.make.wait()
+        assert eventually(lambda: not any(is_alive(pid) for pid in processes), seconds=60), stack.said
+        assert not (clone / ".local" / "postgres" / "postmaster.pid").exists()
+
+
+def test_a_server_that_dies_is_started_again(clone, path):
+    with Stack(clone, path) as stack:
+        pid = int((clone / ".local" / "postgres" / "postmaster.pid").read_text().split()[0])
+        os.kill(pid, signal.SIGKILL)
+        assert eventually(lambda: "PostgreSQL ended; starting it again" in stack.said)
+        assert eventually(lambda: stack.call("GET", "/health")[0] == 200, seconds=60), stack.said
+
+
+def test_the_demo_organization_can_be_logged_in_to(clone, path):
+    with Stack(clone, path) as stack:
+        assert "demo@example.com" in stack.said

@@ -1,13 +1,15 @@
 """What a password must be, and how one is checked without telling whether its account exists."""
 
 from functools import cache
+from types import SimpleNamespace
 from typing import Any
 
 from django.contrib.auth.hashers import check_password, make_password
-from django.contrib.auth.password_validation import UserAttributeSimilarityValidator
+from django.contrib.auth.password_validation import UserAttributeSimilarityValidator, validate_password
 from django.core.exceptions import ValidationError
 
 from accounts.hashers import BulkheadPasswordHasher
+from saas.kit.errors import FieldError, ValidationFailed
 
 
 class MaximumLengthValidator:
@@ -27,6 +29,17 @@ class SimilarityValidator(UserAttributeSimilarityValidator):
 
     def __init__(self) -> None:
         super().__init__(user_attributes=("email", "name", "organization_name"), max_similarity=0.7)
+
+
+def check_new_password(password: str, *, email: str, name: str, organization_name: str) -> None:
+    """Raises ValidationFailed with every reason why the password is refused."""
+    about = SimpleNamespace(email=email, name=name, organization_name=organization_name)
+    try:
+        validate_password(password, about)  # type: ignore[arg-type]
+    except ValidationError as error:
+        raise ValidationFailed(
+            FieldError(("password",), each.code or "invalid", each.messages[0]) for each in error.error_list
+        ) from error
 
 
 def hash_password(password: str) -> str:

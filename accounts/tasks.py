@@ -3,8 +3,9 @@
 from uuid import UUID
 
 from accounts import emails
-from accounts.management.commands import prune_sessions
+from accounts.services.pruning import prune_sessions
 from accounts.services.sessions import write_blacklist
+from saas.kit.lock import LockHeld, distributed_lock
 from tenancy.jobs import organization_task, platform_task
 
 
@@ -17,3 +18,12 @@ def blacklist_sessions(organization_id: UUID, *, sessions: dict[str, list[str]])
 @organization_task(name="send_email", owns_transactions=True)
 def send_email(organization_id: UUID, *, message: str, user_id: str, message_id: str) -> None:
     emails.send(organization_id, message=message, user_id=UUID(user_id), message_id=message_id)
+
+
+@platform_task(name="prune_sessions", cron="41 3 * * *")
+def prune_old_sessions() -> None:
+    try:
+        with distributed_lock("prune_sessions", seconds=600):
+            prune_sessions()
+    except LockHeld:
+        pass  # Somebody prunes already, by hand or on another worker.

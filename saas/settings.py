@@ -53,7 +53,7 @@ MIDDLEWARE = [
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "corsheaders.middleware.CorsMiddleware",
     "saas.middleware.BodyLimitMiddleware",
-    "accounts.middleware.AccessMiddleware",
+    "saas.access.AccessMiddleware",
     "django_prometheus.middleware.PrometheusAfterMiddleware",
 ]
 ROOT_URLCONF = "saas.urls"
@@ -71,6 +71,7 @@ STATIC_ROOT = env.text("STATIC_ROOT", str(BASE_DIR / ".local" / "static"))
 STATICFILES_DIRS = [BASE_DIR / "static"]
 WHITENOISE_USE_FINDERS = IS_DEVELOPMENT
 LANGUAGE_CODE = "en"
+LANGUAGES = [("en", "English"), ("de", "Deutsch")]
 TIME_ZONE = "UTC"
 USE_TZ = True
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
@@ -115,7 +116,6 @@ DATABASE_ROUTERS = ["tenancy.routers.RoleRouter"]
 TENANCY_CONTEXT_KEYS = parse_context_keys(env.words("TENANCY_CONTEXT_KEYS"))
 TENANCY_CONTEXT_SECONDS = env.integer("TENANCY_CONTEXT_SECONDS", 60, minimum=5, maximum=3600)
 PROCRASTINATE_DATABASE_ALIAS = "worker"
-PROCRASTINATE_ON_APP_READY = "tenancy.jobs.refuse_unfenced_tasks"
 
 # Redis
 REDIS_URL = env.text("REDIS_URL", "redis://localhost:6379/0")

@@ -36,6 +36,7 @@ def current_organization_id() -> UUID:
 
 
 def organization_in_force() -> UUID | None:
+    """The organization in force, or None: then a new row has no owner, and PostgreSQL refuses it."""
     return _current.get()
 
 

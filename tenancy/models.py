@@ -8,7 +8,7 @@ from django.db.backends.utils import truncate_name
 from django.db.models.base import ModelBase
 from django.db.models.fields.related import lazy_related_operation
 
-from tenancy.context import current_organization_id
+from tenancy.context import organization_in_force
 from tenancy.fence import Fence, RoleAccess, TenantReference
 
 # Support staff belong to this organization and to no other; it exists from the first migration on.
@@ -96,7 +96,7 @@ class TenantModel(models.Model, metaclass=TenantModelBase):
     organization = models.ForeignKey(
         Organization,
         on_delete=models.CASCADE,
-        default=current_organization_id,
+        default=organization_in_force,
         editable=False,
         related_name="+",
         db_index=False,

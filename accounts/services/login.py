@@ -11,7 +11,7 @@ from accounts.passwords import hash_password, verify_password
 from accounts.selectors import organization_of_email
 from accounts.services.sessions import Device, open_session
 from saas.kit import attempts
-from saas.kit.errors import DomainError, TooManyAttempts
+from saas.kit.errors import DomainError, RateLimited
 from tenancy.context import org_context
 
 
@@ -20,6 +20,12 @@ class InvalidCredentials(DomainError):
     status = 401
     title = "Invalid credentials"
     detail = "The email address or the password is wrong."
+
+
+class TooManyAttempts(RateLimited):
+    code = "too_many_attempts"
+    title = "Too many failed log-ins"
+    detail = "Too many log-ins with this address failed. Wait as long as Retry-After says."
 
 
 @dataclass(frozen=True, slots=True)

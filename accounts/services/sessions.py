@@ -10,7 +10,8 @@ from django.conf import settings
 from django.db import transaction
 from django.db.models import QuerySet
 
-from accounts import emails, metrics
+from accounts import metrics
+from accounts.emails import queue_email
 from accounts.models import Session, User
 from accounts.tokens import Claims, TokenPair, issue_tokens, remaining_seconds
 from saas.kit import clock, gate
@@ -117,7 +118,7 @@ def _answer_repeated(claims: Claims) -> Session | None:
         metrics.REFRESHES.labels("repeated").inc()
         return session
     revoke_sessions(Session.objects.filter(id=session.id), reason="refresh_token_reused")
-    emails.queue(emails.refresh_token_reused, user_id=session.user_id)
+    queue_email("refresh_token_reused", user_id=session.user_id)
     return None
 
 
@@ -168,13 +169,11 @@ def revoke_sessions(sessions: QuerySet[Session], *, reason: str) -> list[UUID]:
 
 
 def _blacklist(by_user: dict[str, list[str]]) -> None:
-    from accounts.tasks import blacklist_sessions
-
-    job = defer(blacklist_sessions, sessions=by_user)
-    transaction.on_commit(lambda: _write_blacklist_now(by_user, job))
+    defer("blacklist_sessions", sessions=by_user)
+    transaction.on_commit(lambda: _write_blacklist_now(by_user))
 
 
-def _write_blacklist_now(by_user: dict[str, list[str]], job: int) -> None:
+def _write_blacklist_now(by_user: dict[str, list[str]]) -> None:
     try:
         write_blacklist(by_user)
     except RedisUnavailable:

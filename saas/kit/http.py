@@ -18,6 +18,10 @@ class Request(HttpRequest):
 
     request_id: str
     caller: Any | None
+    # What saas.access found out: the verified token's claims, why there are none, the session's cached facts.
+    claims: Any | None
+    token_error: Exception | None
+    facts: bytes | None
 
 
 def client_address(request: HttpRequest) -> str:

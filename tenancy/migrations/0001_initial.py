@@ -1,9 +1,4 @@
-import uuid
-
-import django.db.models.deletion  # noqa: F401
-from django.db import migrations, models
-
-import tenancy.fence
+from django.db import migrations
 
 SCHEMA = """
 CREATE SCHEMA tenancy;
@@ -45,28 +40,6 @@ $$;
 REVOKE ALL ON FUNCTION tenancy.current_org() FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION tenancy.current_org() TO saas_app;
 """
-
-SUPPORT_ORGANIZATION = """
-INSERT INTO tenancy_organization (id, slug, name, plan, access, created_at)
-VALUES ('00000000-0000-0000-0000-000000000001', 'support', 'Support', 'free', 'full', now());
-"""
-
-# The worker walks organizations in pages; each is then entered through its own context.
-ORGANIZATION_IDS = """
-CREATE FUNCTION tenancy.organization_ids(after uuid, page_size int) RETURNS SETOF uuid
-LANGUAGE sql STABLE SECURITY DEFINER
-SET search_path = pg_catalog, pg_temp
-AS $$
-    SELECT id FROM public.tenancy_organization WHERE id > after ORDER BY id LIMIT page_size
-$$;
-REVOKE ALL ON FUNCTION tenancy.organization_ids(uuid, int) FROM PUBLIC;
-GRANT EXECUTE ON FUNCTION tenancy.organization_ids(uuid, int) TO saas_worker;
-GRANT CREATE ON SCHEMA tenancy TO saas_lookup;
-ALTER FUNCTION tenancy.organization_ids(uuid, int) OWNER TO saas_lookup;
-REVOKE CREATE ON SCHEMA tenancy FROM saas_lookup;
-GRANT SELECT ON django_migrations TO saas_app;
-"""
-
 
 class Migration(migrations.Migration):
     initial = True

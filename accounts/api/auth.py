@@ -1,0 +1,141 @@
+"""Registration, log-in and tokens. These views own their transactions: hashing never happens inside one."""
+
+from typing import Any, TypeVar
+
+from drf_spectacular.utils import extend_schema
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.viewsets import ViewSet
+
+from accounts.api.serializers import (
+    LoginRequest,
+    LogoutAnswer,
+    LogoutRequest,
+    RefreshRequest,
+    RegisterAnswer,
+    RegisterRequest,
+    TokenAnswer,
+    ValidateAnswer,
+    ValidateRequest,
+)
+from accounts.callers import Caller
+from accounts.services.login import InvalidCredentials, TooManyAttempts, log_in
+from accounts.services.registration import EmailTaken, register_owner
+from accounts.services.sessions import (
+    Device,
+    InvalidRefreshToken,
+    RefreshTokenReused,
+    log_out,
+    refresh_session,
+    session_tokens,
+)
+from accounts.selectors import live_session
+from accounts.tokens import Claims, InvalidToken, read_token_to_revoke, verify_access_token, verify_refresh_token
+from saas.kit.errors import NotAuthenticated, may_raise
+from saas.kit.http import client_address
+from saas.kit.serializers import StrictSerializer
+
+S = TypeVar("S", bound=StrictSerializer)
+
+
+class PublicAuth(ViewSet):
+    """What works without a token; one that is sent is not looked at."""
+
+    authentication_classes = ()
+    permission_classes = ()
+    owns_transactions = True
+
+    @extend_schema(request=RegisterRequest, responses={201: RegisterAnswer})
+    @may_raise(EmailTaken)
+    def register(self, request: Request) -> Response:
+        """Make an organization with its owner, and log the owner in."""
+        fields = read(RegisterRequest, request)
+        session = register_owner(**fields, device=device_of(request))
+        return Response(RegisterAnswer(session_tokens(session)).data, status=201)
+
+    @extend_schema(request=LoginRequest, responses=TokenAnswer)
+    @may_raise(InvalidCredentials, TooManyAttempts)
+    def login(self, request: Request) -> Response:
+        fields = read(LoginRequest, request)
+        session = log_in(**fields, device=device_of(request))
+        return Response(TokenAnswer(session_tokens(session)).data)
+
+    @extend_schema(request=RefreshRequest, responses=TokenAnswer)
+    @may_raise(InvalidRefreshToken, RefreshTokenReused)
+    def refresh(self, request: Request) -> Response:
+        """Each refresh token works once; its successor comes with the answer."""
+        fields = read(RefreshRequest, request)
+        try:
+            claims = verify_refresh_token(fields["refresh_token"])
+        except InvalidToken as error:
+            raise InvalidRefreshToken from error
+        return Response(TokenAnswer(refresh_session(claims)).data)
+
+    @extend_schema(request=LogoutRequest, responses=LogoutAnswer, auth=[{"bearer": []}, {}])
+    @may_raise(NotAuthenticated, InvalidToken)
+    def logout(self, request: Request) -> Response:
+        """End the session of the bearer token or refresh token; harmless to repeat (RFC 7009)."""
+        fields = read(LogoutRequest, request)
+        raw_tokens = [raw for raw in (_raw_bearer(request), fields.get("refresh_token")) if raw]
+        if not raw_tokens:
+            raise NotAuthenticated
+        if fields["scope"] != "local":
+            caller: Caller | None = request._request.caller  # type: ignore[attr-defined]
+            if caller is None:
+                raise InvalidToken
+            log_out(caller.claims, scope=fields["scope"])
+        elif presented := [claims for raw in raw_tokens if (claims := read_token_to_revoke(raw))]:
+            for claims in presented:
+                log_out(claims, scope="local")
+        return Response(LogoutAnswer({}).data)
+
+
+class Tokens(ViewSet):
+    @extend_schema(request=ValidateRequest, responses=ValidateAnswer)
+    def validate(self, request: Request) -> Response:
+        """Whether the bearer token, or a token of the caller's organization in the body, is good just now."""
+        fields = read(ValidateRequest, request)
+        caller: Caller = request.user
+        if "token" not in fields:
+            return Response(_active(caller.claims, caller.role))
+        try:
+            claims = verify_access_token(fields["token"])
+        except InvalidToken:
+            return Response({"active": False})
+        session = None
+        if claims.org_id == caller.organization_id:
+            session = live_session(session_id=claims.sid, user_id=claims.user_id)
+        return Response(_active(claims, session.user.role) if session else {"active": False})
+
+
+def _active(claims: Claims, role: str) -> dict[str, Any]:
+    return {
+        "active": True,
+        "token_type": "Bearer",
+        "user_id": claims.user_id,
+        "org_id": claims.org_id,
+        "role": role,
+        "sid": claims.sid,
+        "jti": claims.jti,
+        "iss": claims.iss,
+        "aud": claims.aud,
+        "iat": claims.iat,
+        "exp": claims.exp,
+    }
+
+
+def read(serializer_class: type[S], request: Request) -> dict[str, Any]:
+    """The body's validated fields; DRF answers 422 for what is wrong with them."""
+    serializer = serializer_class(data=request.data)
+    serializer.is_valid(raise_exception=True)
+    fields: dict[str, Any] = serializer.validated_data
+    return fields
+
+
+def device_of(request: Request) -> Device:
+    return Device(ip=client_address(request._request), user_agent=request.headers.get("User-Agent", ""))
+
+
+def _raw_bearer(request: Request) -> str | None:
+    scheme, _, raw = request.headers.get("Authorization", "").partition(" ")
+    return raw.strip() if scheme.lower() == "bearer" else None

@@ -1,0 +1,176 @@
+"""Shapes of requests and answers. What is unknown or of another type is refused, never dropped."""
+
+import zoneinfo
+from typing import Any
+
+from django.conf import settings
+from rest_framework import serializers
+
+from saas.kit.serializers import StrictBooleanField, StrictCharField, StrictEmailField, StrictSerializer
+from tenancy.models import Role
+
+SCOPES = ("local", "others", "global")
+
+
+class AsciiEmailField(StrictEmailField):
+    """Look-alike letters make two people's addresses read the same; a domain has an ASCII form."""
+
+    def to_internal_value(self, data: Any) -> str:
+        value = super().to_internal_value(data)
+        if not value.isascii():
+            raise serializers.ValidationError("Write the address in ASCII (a domain as xn--…).", "not_ascii")
+        return value
+
+
+class RegisterRequest(StrictSerializer):
+    email = AsciiEmailField()
+    password = StrictCharField(plain_text=False, min_length=8, max_length=128)
+    org = StrictCharField(max_length=200, required=False)
+    organization = StrictCharField(max_length=200, required=False, help_text="An alias of `org`.")
+    name = StrictCharField(max_length=200, required=False, default="", allow_blank=True)
+
+    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+        given = [attrs.pop(name) for name in ("org", "organization") if name in attrs]
+        if not given:
+            raise serializers.ValidationError({"org": "This field is required."}, "required")
+        if len(given) == 2:
+            raise serializers.ValidationError({"organization": "Give `org` or `organization`, not both."}, "invalid")
+        return {**attrs, "organization_name": given[0]}
+
+
+class LoginRequest(StrictSerializer):
+    email = StrictCharField(max_length=254)
+    password = StrictCharField(plain_text=False, max_length=1024)
+
+
+class RefreshRequest(StrictSerializer):
+    refresh_token = StrictCharField(plain_text=False, max_length=4096)
+
+
+class LogoutRequest(StrictSerializer):
+    refresh_token = StrictCharField(plain_text=False, max_length=4096, required=False)
+    scope = serializers.ChoiceField(SCOPES, required=False, default="local")
+
+
+class ValidateRequest(StrictSerializer):
+    token = StrictCharField(plain_text=False, max_length=4096, required=False)
+
+
+class TokenAnswer(serializers.Serializer[Any]):
+    access_token = serializers.CharField()
+    refresh_token = serializers.CharField()
+    token_type = serializers.CharField(default="Bearer")
+    expires_in = serializers.IntegerField(help_text="Seconds")
+    user_id = serializers.UUIDField()
+    org_id = serializers.UUIDField()
+
+
+class RegisterAnswer(TokenAnswer):
+    token = serializers.CharField(source="access_token", help_text="Equals `access_token`.")
+
+
+class LogoutAnswer(serializers.Serializer[Any]):
+    status = serializers.CharField(default="logged_out")
+
+
+class ValidateAnswer(serializers.Serializer[Any]):
+    active = serializers.BooleanField()
+    token_type = serializers.CharField(required=False)
+    user_id = serializers.UUIDField(required=False)
+    org_id = serializers.UUIDField(required=False)
+    role = serializers.CharField(required=False)
+    sid = serializers.UUIDField(required=False)
+    jti = serializers.UUIDField(required=False)
+    iss = serializers.CharField(required=False)
+    aud = serializers.CharField(required=False)
+    iat = serializers.IntegerField(required=False)
+    exp = serializers.IntegerField(required=False)
+
+
+class SessionAnswer(serializers.Serializer[Any]):
+    id = serializers.UUIDField(help_text="The `sid` of its tokens.")
+    created_at = serializers.DateTimeField()
+    last_seen_at = serializers.DateTimeField()
+    ip = serializers.IPAddressField(allow_null=True)
+    user_agent = serializers.CharField()
+    current = serializers.SerializerMethodField()
+
+    def get_current(self, session: Any) -> bool:
+        return bool(session.id == self.context["session_id"])
+
+
+class SessionList(serializers.Serializer[Any]):
+    data = SessionAnswer(many=True)
+
+
+class OrganizationAnswer(serializers.Serializer[Any]):
+    id = serializers.UUIDField()
+    slug = serializers.CharField()
+    name = serializers.CharField()
+    plan = serializers.CharField()
+    access = serializers.CharField()
+
+
+class ProfileAnswer(serializers.Serializer[Any]):
+    id = serializers.UUIDField()
+    email = serializers.EmailField()
+    email_verified = serializers.SerializerMethodField()
+    name = serializers.CharField()
+    role = serializers.CharField()
+    locale = serializers.CharField()
+    timezone = serializers.CharField()
+    created_at = serializers.DateTimeField()
+    last_login_at = serializers.DateTimeField(allow_null=True)
+    org = OrganizationAnswer(source="organization")
+
+    def get_email_verified(self, user: Any) -> bool:
+        return user.email_verified_at is not None
+
+
+class ProfileChange(StrictSerializer):
+    name = StrictCharField(max_length=200, required=False, allow_blank=True)
+    locale = StrictCharField(max_length=16, required=False)
+    timezone = StrictCharField(max_length=64, required=False)
+
+    def validate_locale(self, value: str) -> str:
+        if value not in dict(settings.LANGUAGES):
+            raise serializers.ValidationError("This language is not available.", "unknown_locale")
+        return value
+
+    def validate_timezone(self, value: str) -> str:
+        if value not in zoneinfo.available_timezones():
+            raise serializers.ValidationError("Give a time zone's name, such as Europe/Berlin.", "unknown_timezone")
+        return value
+
+
+class MemberAnswer(serializers.Serializer[Any]):
+    id = serializers.UUIDField()
+    email = serializers.EmailField()
+    email_verified = serializers.SerializerMethodField()
+    name = serializers.CharField()
+    role = serializers.CharField()
+    active = serializers.BooleanField(source="is_active")
+    created_at = serializers.DateTimeField()
+    last_login_at = serializers.DateTimeField(allow_null=True)
+
+    def get_email_verified(self, user: Any) -> bool:
+        return user.email_verified_at is not None
+
+
+class MemberList(serializers.Serializer[Any]):
+    data = MemberAnswer(many=True)
+    next_cursor = serializers.CharField(allow_null=True)
+    has_more = serializers.BooleanField()
+
+
+class MemberChange(StrictSerializer):
+    role = serializers.ChoiceField(Role.choices, required=False)
+    active = StrictBooleanField(required=False)
+
+
+class MemberQuery(StrictSerializer):
+    limit = serializers.IntegerField(min_value=1, max_value=100, default=25)
+    cursor = StrictCharField(max_length=200, required=False)
+    role = serializers.ChoiceField(Role.choices, required=False, default="")
+    status = serializers.ChoiceField(("active", "deactivated"), required=False, default="")
+    q = StrictCharField(max_length=200, required=False, default="")

@@ -1,0 +1,94 @@
+"""A person's own profile and sessions, and the organization's people."""
+
+import hashlib
+from typing import Any
+from uuid import UUID
+
+import orjson
+from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, extend_schema
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.viewsets import ViewSet
+
+from accounts import selectors
+from accounts.api.auth import read
+from accounts.api.cursors import page
+from accounts.api.permissions import IsAdmin
+from accounts.api.serializers import (
+    MemberAnswer,
+    MemberChange,
+    MemberList,
+    MemberQuery,
+    ProfileAnswer,
+    ProfileChange,
+    SessionAnswer,
+    SessionList,
+)
+from accounts.models import User
+from accounts.services.members import LastOwner, RoleTooLow, change_member, remove_member, update_profile
+from accounts.services.sessions import revoke_own_session
+from saas.kit.errors import may_raise
+from saas.kit.parsers import MergePatchParser, StrictJSONParser
+from saas.kit.serializers import parse_query
+
+ID = OpenApiParameter("id", {"type": "string", "format": "uuid"}, OpenApiParameter.PATH)
+
+
+class Me(ViewSet):
+    parser_classes = (MergePatchParser, StrictJSONParser)
+
+    @extend_schema(operation_id="get_me", responses=ProfileAnswer)
+    def retrieve(self, request: Request) -> Response:
+        return _profile(User.objects.select_related("organization").get(id=request.user.user_id))
+
+    @extend_schema(operation_id="update_me", request=ProfileChange, responses=ProfileAnswer)
+    def partial_update(self, request: Request) -> Response:
+        """JSON merge patch (RFC 7396) of name, locale and time zone."""
+        changes = read(ProfileChange, request)
+        return _profile(update_profile(user_id=request.user.user_id, changes=changes))
+
+
+class Sessions(ViewSet):
+    @extend_schema(operation_id="list_sessions", responses=SessionList)
+    def list(self, request: Request) -> Response:
+        sessions = selectors.live_sessions(request.user.user_id)
+        context = {"session_id": request.user.session_id}
+        return Response({"data": SessionAnswer(sessions, many=True, context=context).data})
+
+    @extend_schema(operation_id="delete_session", parameters=[ID], responses={204: None})
+    def destroy(self, request: Request, id: UUID) -> Response:
+        revoke_own_session(user_id=request.user.user_id, session_id=id)
+        return Response(status=204)
+
+
+class Members(ViewSet):
+    permission_classes = (IsAdmin,)
+
+    @extend_schema(operation_id="list_members", parameters=[MemberQuery], responses=MemberList)
+    def list(self, request: Request) -> Response:
+        query = parse_query(MemberQuery, request)
+        limit, cursor = query.pop("limit"), query.pop("cursor", None)
+        members, next_cursor = page(selectors.members(**query), limit=limit, cursor=cursor)
+        data = MemberAnswer(members, many=True).data
+        return Response({"data": data, "next_cursor": next_cursor, "has_more": next_cursor is not None})
+
+    @extend_schema(operation_id="update_member", parameters=[ID], request=MemberChange, responses=MemberAnswer)
+    @may_raise(LastOwner, RoleTooLow)
+    def partial_update(self, request: Request, id: UUID) -> Response:
+        changes = read(MemberChange, request)
+        member = change_member(
+            user_id=id, by_role=request.user.role, role=changes.get("role"), is_active=changes.get("active")
+        )
+        return Response(MemberAnswer(member).data)
+
+    @extend_schema(operation_id="delete_member", parameters=[ID], responses={204: OpenApiResponse(None)})
+    @may_raise(LastOwner, RoleTooLow)
+    def destroy(self, request: Request, id: UUID) -> Response:
+        remove_member(user_id=id, by_role=request.user.role)
+        return Response(status=204)
+
+
+def _profile(user: User) -> Response:
+    data: dict[str, Any] = ProfileAnswer(user).data
+    digest = hashlib.sha256(orjson.dumps(data, default=str)).hexdigest()
+    return Response(data, headers={"ETag": f'"{digest[:32]}"'})

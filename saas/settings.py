@@ -67,7 +67,8 @@ TEMPLATES = [
     }
 ]
 STATIC_URL = "/static/"
-STATIC_ROOT = env.text("STATIC_ROOT", str(BASE_DIR / ".local" / "static"))
+# In development whitenoise finds the files where they lie; elsewhere `collectstatic` puts them here.
+STATIC_ROOT = env.text("STATIC_ROOT", "" if IS_DEVELOPMENT else str(BASE_DIR / ".local" / "static")) or None
 STATICFILES_DIRS = [BASE_DIR / "static"]
 WHITENOISE_USE_FINDERS = IS_DEVELOPMENT
 LANGUAGE_CODE = "en"
@@ -171,6 +172,7 @@ REST_FRAMEWORK: dict[str, Any] = {
     "EXCEPTION_HANDLER": "saas.problems.problem_exception_handler",
     "UNAUTHENTICATED_USER": None,
     "UNAUTHENTICATED_TOKEN": None,
+    "URL_FORMAT_OVERRIDE": None,
     "DEFAULT_THROTTLE_CLASSES": [],
 }
 SPECTACULAR_SETTINGS = {

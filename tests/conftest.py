@@ -1,0 +1,219 @@
+"""A real PostgreSQL as the runtime roles, a real Redis, and the cast: Alice owns Acme, Bob is in it, Charlie owns Globex."""
+
+import os
+import subprocess
+import sys
+from dataclasses import dataclass
+from urllib.parse import urlsplit, urlunsplit
+
+import psycopg
+import pytest
+from django.conf import settings
+from django.db import connections
+from django.test import Client
+from django_redis import get_redis_connection
+from psycopg import sql
+
+from accounts.hashers import BulkheadPasswordHasher
+from accounts.models import User
+from accounts.passwords import hash_password
+from accounts.services.registration import register_owner
+from accounts.services.sessions import Device, open_session, session_tokens
+from saas.kit import attempts, rate_limits, redis
+from tenancy.bootstrap import bootstrap
+from tenancy.context import org_context
+from tenancy.models import SUPPORT_ORGANIZATION_ID, Role
+
+TEMPLATE = "saas_template"
+READY = "migrated"
+PASSWORD = "a-long-enough-secret"
+DEVICE = Device(ip="192.0.2.1", user_agent="tests")
+# Many hashes are made; what a hash costs is not what these tests are about.
+ROUNDS = 4
+
+
+def with_database(url, name):
+    return urlunsplit(urlsplit(url)._replace(path=f"/{name}"))
+
+
+@pytest.fixture(scope="session")
+def superuser_url():
+    url = os.environ.get("BOOTSTRAP_DATABASE_URL")
+    if not url:
+        pytest.exit("the tests need servers: run `make test`", returncode=4)
+    return url
+
+
+@pytest.fixture(scope="session")
+def template_database(superuser_url):
+    """The migrated database that others are copied from; made once a run, by whichever process comes first."""
+    with psycopg.connect(superuser_url, autocommit=True) as superuser:
+        superuser.execute("SELECT pg_advisory_lock(1)")
+        comment = superuser.execute(
+            "SELECT shobj_description(oid, 'pg_database') FROM pg_database WHERE datname = %s", [TEMPLATE]
+        ).fetchone()
+        if comment is None or comment[0] != READY:
+            bootstrap(superuser_url, database=TEMPLATE, passwords=role_passwords())
+            manage("migrate", "--verbosity=0", database=TEMPLATE)
+            manage("jwt_keys", "generate", "--if-missing", database=TEMPLATE)
+            superuser.execute(
+                sql.SQL("COMMENT ON DATABASE {} IS {}").format(sql.Identifier(TEMPLATE), sql.Literal(READY))
+            )
+        superuser.execute("SELECT pg_advisory_unlock(1)")
+    return TEMPLATE
+
+
+def role_passwords():
+    return {database["USER"]: database["PASSWORD"] for database in settings.DATABASES.values()}
+
+
+def manage(*arguments, database=None, check=True, **variables):
+    """Run a management command in a process of its own, on this worker's database or another one."""
+    environment = {**os.environ, **variables}
+    if database:
+        for name in settings.DATABASE_ROLES.values():
+            environment[name] = with_database(environment[name], database)
+    return subprocess.run(
+        [sys.executable, "manage.py", *arguments],
+        env=environment, cwd=settings.BASE_DIR, check=check, capture_output=True, text=True,
+    )
+
+
+def copy_database(superuser_url, name, template=TEMPLATE):
+    with psycopg.connect(superuser_url, autocommit=True) as superuser:
+        superuser.execute("SELECT pg_advisory_lock(1)")
+        superuser.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name)))
+        superuser.execute(
+            sql.SQL("CREATE DATABASE {} TEMPLATE {} OWNER saas_owner").format(
+                sql.Identifier(name), sql.Identifier(template)
+            )
+        )
+        superuser.execute("SELECT pg_advisory_unlock(1)")
+    # A copy takes over its template's tables, but not the rights on the database itself.
+    bootstrap(superuser_url, database=name, passwords={})
+
+
+@pytest.fixture(scope="session", autouse=True)
+def own_database(template_database, superuser_url, django_db_blocker):
+    """This process's own database, under every alias and in the environment of what it starts."""
+    worker = os.environ.get("PYTEST_XDIST_WORKER", "main")
+    name = f"saas_test_{worker}"
+    copy_database(superuser_url, name)
+    for alias, variable in settings.DATABASE_ROLES.items():
+        os.environ[variable] = with_database(os.environ[variable], name)
+        settings.DATABASES[alias]["NAME"] = connections[alias].settings_dict["NAME"] = name
+    number = int(worker.removeprefix("gw")) + 1 if worker.startswith("gw") else 0
+    os.environ["REDIS_URL"] = with_database(os.environ["REDIS_URL"], number)
+    settings.CACHES["default"]["LOCATION"] = os.environ["REDIS_URL"]
+    os.environ["BCRYPT_ROUNDS"] = str(ROUNDS)
+    BulkheadPasswordHasher.rounds = ROUNDS
+    django_db_blocker.unblock()
+    yield name
+    connections.close_all()
+
+
+@pytest.fixture(autouse=True)
+def clean_slate(own_database):
+    yield
+    for connection in connections.all(initialized_only=True):
+        connection.close()
+    with psycopg.connect(os.environ["OWNER_DATABASE_URL"]) as owner:
+        owner.execute("DELETE FROM accounts_session")
+        owner.execute("DELETE FROM accounts_user")
+        owner.execute("DELETE FROM tenancy_organization WHERE id <> %s", [SUPPORT_ORGANIZATION_ID])
+        owner.execute("DELETE FROM procrastinate_periodic_defers")
+        owner.execute("DELETE FROM procrastinate_jobs")
+    redis.breaker.reset() if hasattr(redis.breaker, "reset") else None
+    rate_limits.local_windows.__init__()
+    attempts.local_attempts.__init__()
+    get_redis_connection("default").flushdb()
+
+
+@dataclass
+class Person:
+    user: User
+    access_token: str
+    refresh_token: str
+    session_id: str
+
+    @property
+    def organization_id(self):
+        return self.user.organization_id
+
+    @property
+    def api(self):
+        return Api(self.access_token)
+
+
+class Api:
+    """Speaks JSON with a bearer token."""
+
+    def __init__(self, token=None):
+        self._client = Client(raise_request_exception=False)
+        self.headers = {"Authorization": f"Bearer {token}"} if token else {}
+
+    def _call(self, method, path, body=None, **headers):
+        send = getattr(self._client, method)
+        data = {} if method == "get" else {"data": body, "content_type": "application/json"}
+        return send(path, headers={**self.headers, **headers}, **data)
+
+    def get(self, path, **headers):
+        return self._call("get", path, **headers)
+
+    def post(self, path, body=None, **headers):
+        return self._call("post", path, body if body is not None else {}, **headers)
+
+    def patch(self, path, body=None, **headers):
+        return self._call("patch", path, body if body is not None else {}, **headers)
+
+    def delete(self, path, **headers):
+        return self._call("delete", path, {}, **headers)
+
+
+def make_person(session):
+    tokens = session_tokens(session)
+    with org_context(session.organization_id):
+        user = User.objects.select_related("organization").get(id=session.user_id)
+    return Person(user, tokens.access_token, tokens.refresh_token, str(session.id))
+
+
+def make_owner(email="owner@example.com", organization_name="Example", name="Olive"):
+    session = register_owner(
+        email=email, password=PASSWORD, organization_name=organization_name, name=name, device=DEVICE
+    )
+    return make_person(session)
+
+
+def make_member(organization_id, email="member@example.com", role=Role.MEMBER, name="Max"):
+    encoded = hash_password(PASSWORD)
+    with org_context(organization_id):
+        user = User.objects.create(email=email, name=name, role=role, password=encoded)
+        session = open_session(user=user, device=DEVICE)
+    return make_person(session)
+
+
+@pytest.fixture
+def anonymous():
+    return Api()
+
+
+@pytest.fixture
+def alice():
+    return make_owner("alice@acme.example", "Acme", "Alice")
+
+
+@pytest.fixture
+def bob(alice):
+    return make_member(alice.organization_id, "bob@acme.example", name="Bob")
+
+
+@pytest.fixture
+def charlie():
+    return make_owner("charlie@globex.example", "Globex", "Charlie")
+
+
+@pytest.fixture
+def owner_connection():
+    """saas_owner's connection, which sees every organization: for asserting, never for what is under test."""
+    with psycopg.connect(os.environ["OWNER_DATABASE_URL"], autocommit=True) as connection:
+        yield connection

@@ -7,8 +7,9 @@ class TenancyConfig(AppConfig):
     name = "tenancy"
 
     def ready(self) -> None:
-        from tenancy.checks import check_tenant_models
+        from tenancy.checks import check_tasks, check_tenant_models
         from tenancy.database import refuse_unsafe_role
 
         checks.register(check_tenant_models, "tenancy")
+        checks.register(check_tasks, "tenancy")
         connection_created.connect(refuse_unsafe_role, dispatch_uid="tenancy.refuse_unsafe_role")

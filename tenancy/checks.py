@@ -6,6 +6,7 @@ from typing import Any
 from django.apps import apps
 from django.core.checks import CheckMessage, Error
 from django.db import models
+from procrastinate.contrib.django import app
 
 from tenancy.fence import Fence
 from tenancy.models import TenantModelBase
@@ -48,3 +49,18 @@ def _references_into_tenant_tables(model: type[models.Model]) -> Iterator[CheckM
                 obj=field,
                 id="tenancy.E003",
             )
+
+
+def check_tasks(app_configs: Sequence[Any] | None, **kwargs: Any) -> list[CheckMessage]:
+    """A task that is neither kind would run outside every fence."""
+    return [
+        Error(
+            f"Task {name!r} is neither an organization's nor the platform's.",
+            hint="Declare it with tenancy.jobs.organization_task or platform_task.",
+            id="tenancy.E004",
+        )
+        for name, task in app.tasks.items()
+        if not hasattr(task.func, "for_organization")
+        and not hasattr(task.func, "for_platform")
+        and not task.func.__module__.startswith("procrastinate.")
+    ]

@@ -15,8 +15,9 @@ from uuid import UUID
 
 import orjson
 from django.db import DEFAULT_DB_ALIAS, close_old_connections, connections
-from procrastinate import JobContext, RetryStrategy
+from procrastinate import BaseRetryStrategy, JobContext, RetryDecision
 from procrastinate.contrib.django import app
+from procrastinate.jobs import Job
 from procrastinate.tasks import Task
 
 from tenancy.context import current_organization_id, org_context
@@ -25,8 +26,20 @@ DEFER = "SELECT tenancy.defer_job(%s, %s, %s, %s, %s, %s::jsonb, %s)"
 STAMP = "SELECT organization_id FROM procrastinate_jobs WHERE id = %s"
 JOB_SECONDS = 300
 
-# Patient enough for a provider that is down for a day: 10 s doubling to 1 h, thirty-odd tries.
-UNTIL_IT_LANDS = RetryStrategy(max_attempts=36, exponential_wait=2, wait=10)
+FIRST_RETRY_SECONDS = 5
+LONGEST_RETRY_SECONDS = 3600
+MAX_ATTEMPTS = 82
+
+
+class UntilItLands(BaseRetryStrategy):
+    """Waits 5 s, doubling up to an hour, for three days: longer than a provider is down."""
+
+    def get_retry_decision(self, *, exception: BaseException, job: Job) -> RetryDecision | None:
+        if job.attempts >= MAX_ATTEMPTS:
+            return None
+        seconds = min(LONGEST_RETRY_SECONDS, FIRST_RETRY_SECONDS * 2 ** min(job.attempts, 10))
+        return RetryDecision(retry_in={"seconds": seconds})
+
 
 Function = Callable[..., Any]
 
@@ -59,7 +72,7 @@ def defer(
 
 
 def organization_task(
-    *, name: str, retry: RetryStrategy = UNTIL_IT_LANDS, owns_transactions: bool = False
+    *, name: str, owns_transactions: bool = False
 ) -> Callable[[Function], Task[Any, Any, Any]]:
     """A task that runs as the app role in the context of the organization that enqueued it.
 
@@ -81,7 +94,7 @@ def organization_task(
                         function(**arguments)
 
         run.for_organization = True  # type: ignore[attr-defined]
-        return app.task(name=name, retry=retry, pass_context=True)(run)
+        return app.task(name=name, retry=UntilItLands(), pass_context=True)(run)
 
     return decorate
 

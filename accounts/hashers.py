@@ -4,6 +4,7 @@ import os
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 from django.conf import settings
 from django.contrib.auth.hashers import BCryptSHA256PasswordHasher
@@ -36,6 +37,6 @@ class BulkheadPasswordHasher(BCryptSHA256PasswordHasher):
 
     rounds = settings.BCRYPT_ROUNDS
 
-    def encode(self, password: str, salt: bytes) -> str:
+    def encode(self, password: str, salt: Any) -> str:
         with hashing_slot():
             return super().encode(password, salt)

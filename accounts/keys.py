@@ -11,6 +11,7 @@ import os
 import threading
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
+from datetime import timedelta
 from pathlib import Path
 from typing import Any, Literal
 
@@ -53,7 +54,8 @@ class KeyRing:
         """RFC 7517 key set of the public keys."""
         return {
             "keys": [
-                {**public_jwk(key), "kid": kid, "use": "sig", "alg": "RS256"} for kid, key in self.public.items()
+                {**public_jwk(key), "kid": kid, "use": "sig", "alg": "RS256"}
+                for kid, key in self.public.items()
             ]
         }
 
@@ -97,7 +99,7 @@ class KeyDirectory:
     def generate(self) -> KeyRecord:
         """Make a key and publish it; the very first one is active at once."""
         records = self._records()
-        private = generate_private_key(public_exponent=65537, key_size=KEY_BITS)
+        private = _private_key()
         kid = thumbprint(private.public_key())
         pem = private.private_bytes(
             serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
@@ -125,10 +127,13 @@ class KeyDirectory:
         chosen = _find(records, kid)
         if chosen.state == "active":
             raise KeyRefused(f"{kid} is the active key: activate another one first")
-        safe_at = (chosen.deactivated_at or 0) + settings.SIMPLE_JWT["REFRESH_TOKEN_LIFETIME"].total_seconds()
+        lifetime: timedelta = settings.SIMPLE_JWT["REFRESH_TOKEN_LIFETIME"]
+        safe_at = (chosen.deactivated_at or 0) + lifetime.total_seconds()
         if chosen.deactivated_at and clock.now().timestamp() < safe_at and not force:
             date = clock.from_timestamp(safe_at).date()
-            raise KeyRefused(f"{kid} has signed refresh tokens that are valid until {date}; --force logs them out")
+            raise KeyRefused(
+                f"{kid} has signed refresh tokens that are valid until {date}; --force logs them out"
+            )
         self._save([record for record in records if record is not chosen])
         (self.path / f"{kid}.pem").unlink(missing_ok=True)
 
@@ -139,6 +144,14 @@ class KeyDirectory:
 
     def _save(self, records: Iterable[KeyRecord]) -> None:
         _write(self.path / MANIFEST, json.dumps([asdict(record) for record in records], indent=1).encode())
+
+
+def _private_key() -> RSAPrivateKey:
+    while True:
+        key = generate_private_key(public_exponent=65537, key_size=KEY_BITS)
+        # A command line takes an id with a leading dash for an option, and every 64th would have one.
+        if not thumbprint(key.public_key()).startswith("-"):
+            return key
 
 
 def thumbprint(key: RSAPublicKey) -> str:

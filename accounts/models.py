@@ -60,7 +60,7 @@ class User(TenantModel, AbstractBaseUser):
         return self.email
 
     @property
-    def is_active(self) -> bool:
+    def is_active(self) -> bool:  # type: ignore[override]
         return self.deactivated_at is None
 
 
@@ -83,8 +83,11 @@ class Session(TenantModel):
     class Meta:
         constraints = [
             RoleAccess(
-                name="session_prunable_seen", role="saas_worker", command="SELECT",
-                columns=("id", "revoked_at", "expires_at"), rows=PRUNABLE,
+                name="session_prunable_seen",
+                role="saas_worker",
+                command="SELECT",
+                columns=("id", "revoked_at", "expires_at"),
+                rows=PRUNABLE,
             ),
             RoleAccess(name="session_prunable_removed", role="saas_worker", command="DELETE", rows=PRUNABLE),
         ]

@@ -2,13 +2,14 @@
 
 from functools import cache
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 
 from django.contrib.auth.hashers import check_password, make_password
 from django.contrib.auth.password_validation import UserAttributeSimilarityValidator, validate_password
 from django.core.exceptions import ValidationError
 
 from accounts.hashers import BulkheadPasswordHasher
+from accounts.models import User
 from saas.kit.errors import FieldError, ValidationFailed
 
 
@@ -33,7 +34,7 @@ class SimilarityValidator(UserAttributeSimilarityValidator):
 
 def check_new_password(password: str, *, email: str, name: str, organization_name: str) -> None:
     """Raises ValidationFailed with every reason why the password is refused."""
-    about = SimpleNamespace(email=email, name=name, organization_name=organization_name)
+    about = SimpleNamespace(email=email, name=name, organization_name=organization_name, _meta=User._meta)
     try:
         validate_password(password, about)  # type: ignore[arg-type]
     except ValidationError as error:
@@ -57,4 +58,4 @@ def verify_password(password: str, encoded: str | None) -> bool:
 def _nobodys_hash() -> str:
     """A well-formed hash that no password has; making a real one would cost the first asker twice the time."""
     hasher = BulkheadPasswordHasher()
-    return f"{hasher.algorithm}${hasher.salt().decode()}{'.' * 31}"
+    return f"{hasher.algorithm}${cast(Any, hasher.salt()).decode()}{'.' * 31}"

@@ -6,6 +6,7 @@ from django.db import connection
 from django.db.models import Q, QuerySet
 
 from accounts.models import Session, User
+from accounts.tokens import InvalidToken
 from saas.kit import clock
 
 ORGANIZATION_FOR_EMAIL = "SELECT tenancy.organization_for_email(%s)"
@@ -26,6 +27,14 @@ def live_session(*, session_id: UUID, user_id: UUID) -> Session | None:
         .filter(user__deactivated_at=None)
         .first()
     )
+
+
+def profile(user_id: UUID) -> User:
+    """Raises InvalidToken if the person was removed while Redis still vouched for the session."""
+    user = User.objects.select_related("organization").filter(id=user_id).first()
+    if user is None:
+        raise InvalidToken
+    return user
 
 
 def live_sessions(user_id: UUID) -> QuerySet[Session]:

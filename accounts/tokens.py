@@ -2,9 +2,9 @@
 
 import re
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from functools import cache
-from typing import Any
+from typing import Any, cast
 from uuid import UUID, uuid4
 
 import jwt
@@ -16,12 +16,21 @@ from rest_framework_simplejwt.exceptions import TokenBackendError, TokenBackendE
 
 from accounts.keys import key_ring
 from saas.kit import clock
-from saas.kit.errors import DomainError
+from saas.kit.errors import DomainError, MalformedRequest
+from saas.kit.parsers import parse_json
 
 ALGORITHM = "RS256"
 UUID_CLAIMS = ("sub", "user_id", "org_id", "sid", "jti")
 TIME_CLAIMS = ("exp", "iat", "nbf")
 REQUIRED_CLAIMS = (*UUID_CLAIMS, *TIME_CLAIMS, "iss", "aud", "token_type")
+# Times are checked here, after their types and by our clock: PyJWT takes "1" and 1.5 for times.
+OPTIONS: Any = {
+    "require": list(REQUIRED_CLAIMS),
+    "strict_aud": True,
+    "verify_exp": False,
+    "verify_iat": False,
+    "verify_nbf": False,
+}
 # A token of ours is far shorter; PyJWT would hash and decode megabytes before it refused them.
 MAX_TOKEN_LENGTH = 4096
 COMPACT_JWS = re.compile(r"[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.(?:[A-Za-z0-9_-]{4})+(?:[A-Za-z0-9_-]{2,3})?")
@@ -76,6 +85,7 @@ class KeyedBackend(TokenBackend):
         if len(token) > MAX_TOKEN_LENGTH or not _is_canonical(token):
             raise TokenBackendError("not a compact JWS")
         try:
+            _refuse_ambiguous(token)
             key = self._key(jwt.get_unverified_header(token))
             payload = jwt.decode(
                 token,
@@ -83,21 +93,24 @@ class KeyedBackend(TokenBackend):
                 algorithms=[ALGORITHM],
                 audience=self.audience,
                 issuer=self.issuer,
-                leeway=self.get_leeway(),
-                options={"require": list(REQUIRED_CLAIMS), "verify_exp": verify_exp, "strict_aud": True},
+                options=OPTIONS,
             )
-        except jwt.ExpiredSignatureError as error:
-            raise TokenBackendExpiredToken("the token is expired") from error
-        # PyJWT converts times with int() and datetime, which overflow and mistype before its own errors.
-        except (jwt.InvalidTokenError, ValueError, TypeError, OverflowError) as error:
+        # ValueError is how base64 fails; PyJWT meets a claim's wrong type with TypeError before its own errors.
+        except (jwt.InvalidTokenError, MalformedRequest, ValueError, TypeError) as error:
             raise TokenBackendError("the token is invalid") from error
         _check_types(payload)
+        _check_times(payload, self.get_leeway().total_seconds(), verify_exp=verify_exp)
         return payload
 
     def _key(self, header: dict[str, Any]) -> Any:
         # `jwk`, `jku` and `x5u` are never read; an extension marked critical is one we do not know (RFC 7515 4.1.11).
         kid, typ = header.get("kid"), header.get("typ")
-        if header.get("alg") != ALGORITHM or not isinstance(typ, str) or typ.lower() != self.typ or "crit" in header:
+        if (
+            header.get("alg") != ALGORITHM
+            or not isinstance(typ, str)
+            or typ.lower() != self.typ
+            or "crit" in header
+        ):
             raise TokenBackendError("the token's header is refused")
         key = key_ring().public.get(kid) if isinstance(kid, str) else None
         if key is None:
@@ -113,6 +126,12 @@ def _is_canonical(token: str) -> bool:
     return base64url_encode(base64url_decode(signature)).decode() == signature
 
 
+def _refuse_ambiguous(token: str) -> None:
+    """Header and claims are JSON objects, no name twice in them: two readers could differ (RFC 7519, 4)."""
+    for part in token.split(".")[:2]:
+        parse_json(base64url_decode(part))
+
+
 def _check_types(payload: dict[str, Any]) -> None:
     for name in TIME_CLAIMS:
         value = payload[name]
@@ -121,6 +140,16 @@ def _check_types(payload: dict[str, Any]) -> None:
     for name in UUID_CLAIMS:
         if not isinstance(payload[name], str):
             raise TokenBackendError(f"claim {name} is not a string")
+    if payload["sub"] != payload["user_id"]:
+        raise TokenBackendError("claims sub and user_id differ")
+
+
+def _check_times(payload: dict[str, Any], leeway: float, *, verify_exp: bool) -> None:
+    now = clock.now().timestamp()
+    if payload["iat"] > now + leeway or payload["nbf"] > now + leeway:
+        raise TokenBackendError("the token is not valid yet")
+    if verify_exp and payload["exp"] <= now - leeway:
+        raise TokenBackendExpiredToken("the token is expired")
 
 
 @cache
@@ -131,6 +160,9 @@ def backend(typ: str) -> KeyedBackend:
 class AccessToken(simplejwt.AccessToken):
     typ = "at+jwt"  # RFC 9068
 
+    def check_exp(self, claim: str = "exp", current_time: datetime | None = None) -> None:
+        super().check_exp(claim, current_time or clock.now())
+
     @property
     def token_backend(self) -> KeyedBackend:
         return backend(self.typ)
@@ -138,6 +170,9 @@ class AccessToken(simplejwt.AccessToken):
 
 class RefreshToken(simplejwt.RefreshToken):
     typ = "rt+jwt"
+
+    def check_exp(self, claim: str = "exp", current_time: datetime | None = None) -> None:
+        super().check_exp(claim, current_time or clock.now())
 
     @property
     def token_backend(self) -> KeyedBackend:
@@ -173,14 +208,14 @@ def issue_tokens(*, user_id: UUID, organization_id: UUID, session_id: UUID, gene
 def verify_access_token(raw: str) -> Claims:
     """Claims of a valid access token (RFC 9068). Raises InvalidToken; revocation is asked elsewhere."""
     try:
-        return _claims(AccessToken(raw).payload)
+        return _claims(AccessToken(cast(Any, raw)).payload)
     except (TokenError, TokenBackendError) as error:
         raise InvalidToken from error
 
 
 def verify_refresh_token(raw: str) -> Claims:
     try:
-        claims = _claims(RefreshToken(raw).payload)
+        claims = _claims(RefreshToken(cast(Any, raw)).payload)
     except (TokenError, TokenBackendError) as error:
         raise InvalidToken from error
     if claims.generation is None:

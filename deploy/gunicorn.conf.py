@@ -29,7 +29,7 @@ reuse_port = True
 workers = settings.WEB_WORKERS
 worker_class = "gthread"
 threads = settings.WEB_THREADS
-worker_tmp_dir = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None  # noqa: S108
+worker_tmp_dir = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
 # A worker that leaks is a fault to find; recycling would hide it and cut keep-alive connections.
 max_requests = 0
 

@@ -1,5 +1,6 @@
 """The way into an organization: token verified, one Redis round trip, then the view inside the signed context."""
 
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -16,7 +17,9 @@ from saas.kit.rate_limits import ANONYMOUS, AUTHENTICATED, Limit, rate_limit_hea
 from saas.problems import problem_response
 from tenancy.context import org_context
 
-OUTSIDE_LIMITS = ("/health", "/metrics", "/.well-known/", "/static/", "/webhooks/stripe")
+OUTSIDE_LIMITS = re.compile(
+    r"/(?:health(?:/\w+)?|metrics|webhooks/stripe)|/(?:\.well-known|static)/.*", re.DOTALL
+)
 
 
 class AccessMiddleware:
@@ -30,7 +33,7 @@ class AccessMiddleware:
 
     def __call__(self, request: Request) -> HttpResponseBase:
         request.claims, request.token_error, request.facts = None, None, None
-        if request.path_info.startswith(OUTSIDE_LIMITS):
+        if OUTSIDE_LIMITS.fullmatch(request.path_info):
             return self.get_response(request)
         request.claims, request.token_error = _bearer(request)
         limit, passage = _pass_gate(request)
@@ -59,6 +62,8 @@ class AccessMiddleware:
             return None
         with org_context(claims.org_id):
             _identify(request, claims)
+            if request.caller is None:
+                return None  # A route that asks for nobody runs as for anybody: outside the organization.
             response = view(request, *args, **kwargs)
             if hasattr(response, "render") and callable(response.render):
                 # A lazily rendered template would read its rows after the transaction, and find none.
@@ -83,7 +88,7 @@ def _bearer(request: HttpRequest) -> tuple[Claims | None, InvalidToken | None]:
     if scheme.lower() != "bearer":
         return None, InvalidToken("The Authorization header must be: Bearer <token>.")
     try:
-        return verify_access_token(raw.strip()), None
+        return verify_access_token(raw.strip(" ")), None
     except InvalidToken as error:
         return None, error
 

@@ -60,8 +60,8 @@ class RequestMiddleware:
         response.headers["X-Request-Id"] = request.request_id
         for name, value in DEFAULT_HEADERS.items():
             response.headers.setdefault(name, value)
-        if isinstance(response, HttpResponse):
-            # Or gunicorn sends it in chunks.
+        if isinstance(response, HttpResponse) and response.status_code not in (204, 304):
+            # Or gunicorn sends it in chunks. RFC 9110 (8.6) forbids it with 204, and 0 would be wrong with 304.
             response.headers.setdefault("Content-Length", str(len(response.content)))
         _log(request, response, time.perf_counter() - started_at)
         return response

@@ -37,7 +37,7 @@ class Probe(Generic[T]):
     def _run(self, answer: Future[T]) -> None:
         try:
             answer.set_result(self._question())
-        except Exception as error:  # A thread's edge: whoever waits for the answer gets it.
+        except Exception as error:  # noqa: BLE001 - a thread's edge: whoever waits for the answer gets it
             answer.set_exception(error)
 
 

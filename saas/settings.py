@@ -138,7 +138,7 @@ JWT_KEYS_DIR = Path(env.text("JWT_KEYS_DIR", str(BASE_DIR / ".local" / "jwt_keys
 JWT_ISSUER = env.text("JWT_ISSUER", PUBLIC_URL)
 JWT_AUDIENCE = env.text("JWT_AUDIENCE", "saas-api")
 SESSION_FACTS_SECONDS = env.integer("SESSION_FACTS_SECONDS", 30, maximum=30)
-SIMPLE_JWT = {
+SIMPLE_JWT: dict[str, Any] = {
     "ALGORITHM": "RS256",
     # Keys are read by `kid` from JWT_KEYS_DIR; simplejwt's own single key stays empty.
     "SIGNING_KEY": "",
@@ -155,7 +155,9 @@ SIMPLE_JWT = {
 # Mail
 EMAIL_BACKEND = env.text(
     "EMAIL_BACKEND",
-    "django.core.mail.backends.filebased.EmailBackend" if IS_DEVELOPMENT else "anymail.backends.sendgrid.EmailBackend",
+    "django.core.mail.backends.filebased.EmailBackend"
+    if IS_DEVELOPMENT
+    else "anymail.backends.sendgrid.EmailBackend",
 )
 EMAIL_FILE_PATH = BASE_DIR / ".local" / "mail"
 EMAIL_TIMEOUT = 10
@@ -208,7 +210,10 @@ LOG_LEVEL = env.choice("LOG_LEVEL", "INFO", ["DEBUG", "INFO", "WARNING", "ERROR"
 LOGGING: dict[str, Any] = {
     "version": 1,
     "disable_existing_loggers": False,
-    "filters": {"context": {"()": "saas.kit.logs.ContextFilter"}, "redact": {"()": "saas.kit.logs.RedactFilter"}},
+    "filters": {
+        "context": {"()": "saas.kit.logs.ContextFilter"},
+        "redact": {"()": "saas.kit.logs.RedactFilter"},
+    },
     "formatters": {
         "json": {"()": "saas.kit.logs.JsonFormatter"},
         "line": {"format": "%(asctime)s %(levelname)-7s %(name)s [%(request_id)s] %(message)s"},

@@ -38,7 +38,7 @@ def bootstrap(superuser_url: str, *, database: str, passwords: Mapping[str, str]
         _require_rights(connection)
         created_roles = [role for role in ROLES if _make_role(connection, role, passwords.get(role))]
         connection.execute(sql.SQL("GRANT {} TO {}").format(_name(LOOKUP), _name(OWNER)))
-        if not connection.info.parameter_status("is_superuser") == "on":
+        if connection.info.parameter_status("is_superuser") != "on":
             connection.execute(sql.SQL("GRANT {} TO CURRENT_USER").format(_name(OWNER)))
         exists = connection.execute("SELECT 1 FROM pg_database WHERE datname = %s", [database]).fetchone()
         if not exists:
@@ -72,18 +72,22 @@ def _make_role(connection: psycopg.Connection[Any], role: str, password: str | N
     is_superuser = connection.info.parameter_status("is_superuser") == "on"
     if not exists:
         connection.execute(sql.SQL("CREATE ROLE {}").format(_name(role)))
-    attributes = sql.SQL(ROLES[role])
+    attributes: sql.Composable = sql.SQL(ROLES[role])
     # PostgreSQL lets only a superuser name SUPERUSER or REPLICATION, even to deny them.
     if is_superuser:
         attributes = attributes + sql.SQL(" ") + NEVER
     connection.execute(sql.SQL("ALTER ROLE {} ").format(_name(role)) + attributes)
     if password:
-        verifier = connection.pgconn.encrypt_password(password.encode(), role.encode(), b"scram-sha-256").decode()
+        verifier = connection.pgconn.encrypt_password(
+            password.encode(), role.encode(), b"scram-sha-256"
+        ).decode()
         connection.execute(sql.SQL("ALTER ROLE {} PASSWORD {}").format(_name(role), sql.Literal(verifier)))
     if role in RUNTIME_ROLES:
         for setting, value in TIMEOUTS.items():
             connection.execute(
-                sql.SQL("ALTER ROLE {} SET {} = {}").format(_name(role), sql.Identifier(setting), sql.Literal(value))
+                sql.SQL("ALTER ROLE {} SET {} = {}").format(
+                    _name(role), sql.Identifier(setting), sql.Literal(value)
+                )
             )
     return not exists
 

@@ -29,7 +29,7 @@ def _problems(model: type[models.Model]) -> Iterator[CheckMessage]:
             obj=model,
             id="tenancy.E001",
         )
-    if any(isinstance(parent, TenantModelBase) and not parent._meta.abstract for parent in model.__mro__[1:]):
+    if any(isinstance(parent, TenantModelBase) for parent in model._meta.parents):
         yield Error(
             f"{model._meta.label} inherits from a concrete tenant model, so its own table has no organization.",
             hint="Inherit from an abstract base, or refer to the other model with a foreign key.",

@@ -11,7 +11,9 @@ from uuid import UUID
 from django.conf import settings
 from django.db import DEFAULT_DB_ALIAS, connections, transaction
 
-SET_CONTEXT = "SELECT set_config('app.current_org_id', %s, true), set_config('app.current_org_proof', %s, true)"
+SET_CONTEXT = (
+    "SELECT set_config('app.current_org_id', %s, true), set_config('app.current_org_proof', %s, true)"
+)
 
 _current: ContextVar[UUID | None] = ContextVar("current_organization", default=None)
 
@@ -31,7 +33,9 @@ def current_organization_id() -> UUID:
     """The organization in force. Raises NoOrganizationContext outside org_context()."""
     organization_id = _current.get()
     if organization_id is None:
-        raise NoOrganizationContext("no organization is in force: wrap the call in org_context(organization_id)")
+        raise NoOrganizationContext(
+            "no organization is in force: wrap the call in org_context(organization_id)"
+        )
     return organization_id
 
 
@@ -48,7 +52,9 @@ def sign_context(organization_id: UUID, *, expires_at: int) -> str:
 
 
 @contextmanager
-def org_context(organization_id: UUID, *, seconds: int | None = None, using: str = DEFAULT_DB_ALIAS) -> Iterator[None]:
+def org_context(
+    organization_id: UUID, *, seconds: int | None = None, using: str = DEFAULT_DB_ALIAS
+) -> Iterator[None]:
     """Open a transaction in which PostgreSQL shows the rows of one organization and of no other.
 
     Nested for the same organization it is a savepoint. Statements later than `seconds`

@@ -1,9 +1,8 @@
 """The fence's SQL, as constraints: the autodetector writes them into migrations like any other schema change."""
 
+from collections.abc import Sequence
 from typing import Any
 
-from django.db import models
-from django.db.backends.base.schema import BaseDatabaseSchemaEditor
 from django.db.models.constraints import BaseConstraint
 
 APP_ROLE = "saas_app"
@@ -13,14 +12,14 @@ IN_FORCE = "(SELECT tenancy.current_org())"
 class DatabaseConstraint(BaseConstraint):
     """A constraint that PostgreSQL alone checks, added by SQL of several statements."""
 
-    def constraint_sql(self, model: type[models.Model], schema_editor: BaseDatabaseSchemaEditor) -> None:
+    def constraint_sql(self, model: Any, schema_editor: Any) -> None:  # type: ignore[override]
         # Part of a CREATE TABLE: run it once every table of the migration is there.
         schema_editor.deferred_sql.append(self.create_sql(model, schema_editor))
 
-    def create_sql(self, model: type[models.Model], schema_editor: BaseDatabaseSchemaEditor) -> str:
+    def create_sql(self, model: Any, schema_editor: Any) -> str:
         raise NotImplementedError
 
-    def remove_sql(self, model: type[models.Model], schema_editor: BaseDatabaseSchemaEditor) -> str:
+    def remove_sql(self, model: Any, schema_editor: Any) -> str:
         raise NotImplementedError
 
     def validate(self, model: Any, instance: Any, exclude: Any = None, using: str = "default") -> None:
@@ -34,7 +33,7 @@ class Fence(DatabaseConstraint):
         super().__init__(name=name)
         self.column = column
 
-    def create_sql(self, model: type[models.Model], schema_editor: BaseDatabaseSchemaEditor) -> str:
+    def create_sql(self, model: Any, schema_editor: Any) -> str:
         table = schema_editor.quote_name(model._meta.db_table)
         name = schema_editor.quote_name(self.name)
         column = schema_editor.quote_name(self.column)
@@ -49,7 +48,7 @@ class Fence(DatabaseConstraint):
             ]
         )
 
-    def remove_sql(self, model: type[models.Model], schema_editor: BaseDatabaseSchemaEditor) -> str:
+    def remove_sql(self, model: Any, schema_editor: Any) -> str:
         table = schema_editor.quote_name(model._meta.db_table)
         return (
             f"REVOKE ALL ON {table} FROM {APP_ROLE}; "
@@ -57,7 +56,7 @@ class Fence(DatabaseConstraint):
             f"ALTER TABLE {table} NO FORCE ROW LEVEL SECURITY"
         )
 
-    def deconstruct(self) -> tuple[str, tuple[Any, ...], dict[str, Any]]:
+    def deconstruct(self) -> tuple[str, Sequence[Any], dict[str, Any]]:
         path, args, kwargs = super().deconstruct()
         return path, args, kwargs if self.column == "organization_id" else {**kwargs, "column": self.column}
 
@@ -73,7 +72,7 @@ class TenantReference(DatabaseConstraint):
         self.field = field
         self.to = to
 
-    def create_sql(self, model: type[models.Model], schema_editor: BaseDatabaseSchemaEditor) -> str:
+    def create_sql(self, model: Any, schema_editor: Any) -> str:
         quote = schema_editor.quote_name
         table, column = model._meta.db_table, model._meta.get_field(self.field).column
         # Whichever of two apps that refer to each other comes first also makes the key it needs.
@@ -87,14 +86,14 @@ class TenantReference(DatabaseConstraint):
             ]
         )
 
-    def remove_sql(self, model: type[models.Model], schema_editor: BaseDatabaseSchemaEditor) -> str:
+    def remove_sql(self, model: Any, schema_editor: Any) -> str:
         quote = schema_editor.quote_name
         return (
             f"ALTER TABLE {quote(model._meta.db_table)} DROP CONSTRAINT {quote(self.name)}; "
             f"DROP INDEX {quote(self.name)}"
         )
 
-    def deconstruct(self) -> tuple[str, tuple[Any, ...], dict[str, Any]]:
+    def deconstruct(self) -> tuple[str, Sequence[Any], dict[str, Any]]:
         path, args, kwargs = super().deconstruct()
         return path, args, {**kwargs, "field": self.field, "to": self.to}
 
@@ -105,7 +104,9 @@ class TenantReference(DatabaseConstraint):
 class RoleAccess(DatabaseConstraint):
     """What another role may do across organizations: the columns and rows named here, and no more."""
 
-    def __init__(self, *, name: str, role: str, command: str, rows: str, columns: tuple[str, ...] = ()) -> None:
+    def __init__(
+        self, *, name: str, role: str, command: str, rows: str, columns: tuple[str, ...] = ()
+    ) -> None:
         super().__init__(name=name)
         self.role = role
         self.command = command
@@ -116,7 +117,7 @@ class RoleAccess(DatabaseConstraint):
     def _privilege(self) -> str:
         return f"{self.command} ({', '.join(self.columns)})" if self.columns else self.command
 
-    def create_sql(self, model: type[models.Model], schema_editor: BaseDatabaseSchemaEditor) -> str:
+    def create_sql(self, model: Any, schema_editor: Any) -> str:
         table = schema_editor.quote_name(model._meta.db_table)
         return (
             f"GRANT {self._privilege} ON {table} TO {self.role}; "
@@ -124,14 +125,14 @@ class RoleAccess(DatabaseConstraint):
             f"FOR {self.command} TO {self.role} USING ({self.rows})"
         )
 
-    def remove_sql(self, model: type[models.Model], schema_editor: BaseDatabaseSchemaEditor) -> str:
+    def remove_sql(self, model: Any, schema_editor: Any) -> str:
         table = schema_editor.quote_name(model._meta.db_table)
         return (
             f"DROP POLICY {schema_editor.quote_name(self.name)} ON {table}; "
             f"REVOKE {self._privilege} ON {table} FROM {self.role}"
         )
 
-    def deconstruct(self) -> tuple[str, tuple[Any, ...], dict[str, Any]]:
+    def deconstruct(self) -> tuple[str, Sequence[Any], dict[str, Any]]:
         path, args, kwargs = super().deconstruct()
         kwargs = {**kwargs, "role": self.role, "command": self.command, "rows": self.rows}
         return path, args, {**kwargs, "columns": self.columns} if self.columns else kwargs

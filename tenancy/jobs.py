@@ -53,7 +53,12 @@ class MisplacedJob(RuntimeError):
 
 
 def defer(
-    task_name: str, *, lock: str | None = None, queueing_lock: str | None = None, at: datetime | None = None, **arguments: Any
+    task_name: str,
+    *,
+    lock: str | None = None,
+    queueing_lock: str | None = None,
+    at: datetime | None = None,
+    **arguments: Any,
 ) -> int:
     """Enqueue an organization's task inside the caller's transaction and context; returns the job's id.
 
@@ -93,8 +98,9 @@ def organization_task(
                     with org_context(organization_id, seconds=JOB_SECONDS):
                         function(**arguments)
 
-        run.for_organization = True  # type: ignore[attr-defined]
-        return app.task(name=name, retry=UntilItLands(), pass_context=True)(run)
+        runner: Any = run
+        runner.for_organization = True
+        return app.task(name=name, retry=UntilItLands(), pass_context=True)(runner)
 
     return decorate
 
@@ -116,8 +122,8 @@ def platform_task(*, name: str, cron: str) -> Callable[[Function], Task[Any, Any
                 raise MisplacedJob(f"job {context.job.id} of {name!r} was enqueued by an organization")
             await function(context)
 
-        runner = run_async if inspect.iscoroutinefunction(function) else run
-        runner.for_platform = True  # type: ignore[attr-defined]
+        runner: Any = run_async if inspect.iscoroutinefunction(function) else run
+        runner.for_platform = True
         task: Task[Any, Any, Any] = app.task(name=name, queueing_lock=name, pass_context=True)(runner)
         return app.periodic(cron=cron)(task)
 

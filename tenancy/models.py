@@ -47,7 +47,9 @@ class Organization(models.Model):
             RoleAccess(
                 name="organization_ids", role="saas_lookup", command="SELECT", columns=("id",), rows="true"
             ),
-            models.CheckConstraint(name="organization_access_known", condition=models.Q(access__in=Access.values)),
+            models.CheckConstraint(
+                name="organization_access_known", condition=models.Q(access__in=Access.values)
+            ),
         ]
 
     def __str__(self) -> str:
@@ -58,7 +60,7 @@ class TenantModelBase(ModelBase):
     """Adds the fence to each concrete subclass, whatever its own Meta says."""
 
     def __new__(cls, name: str, bases: tuple[type, ...], attrs: dict[str, Any], **kwargs: Any) -> Any:
-        model = super().__new__(cls, name, bases, attrs, **kwargs)
+        model: Any = super().__new__(cls, name, bases, attrs, **kwargs)
         if not model._meta.abstract and not model._meta.proxy and model._meta.managed:
             _add_constraint(model, Fence(name=_name(model, "fence")))
             for field in model._meta.local_fields:

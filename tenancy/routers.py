@@ -1,8 +1,8 @@
 """Which database role a query runs as: `default` unless the caller is support staff; migrations as the owner alone."""
 
+from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from collections.abc import Iterator
 from typing import Any
 
 from django.db import DEFAULT_DB_ALIAS

@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from urllib.parse import urlsplit, urlunsplit
 
 import psycopg
@@ -19,7 +20,7 @@ from accounts.models import User
 from accounts.passwords import hash_password
 from accounts.services.registration import register_owner
 from accounts.services.sessions import Device, open_session, session_tokens
-from saas.kit import attempts, rate_limits, redis
+from saas.kit import attempts, clock, rate_limits, redis
 from tenancy.bootstrap import bootstrap
 from tenancy.context import org_context
 from tenancy.models import SUPPORT_ORGANIZATION_ID, Role
@@ -190,6 +191,26 @@ def make_member(organization_id, email="member@example.com", role=Role.MEMBER, n
         user = User.objects.create(email=email, name=name, role=role, password=encoded)
         session = open_session(user=user, device=DEVICE)
     return make_person(session)
+
+
+class FakeClock:
+    """What `clock.now` says: the real time, moved on by whoever needs it later."""
+
+    def __init__(self):
+        self.moment = datetime.now(UTC)
+
+    def __call__(self):
+        return self.moment
+
+    def advance(self, **duration):
+        self.moment += timedelta(**duration)
+
+
+@pytest.fixture
+def fake_clock(monkeypatch):
+    fake = FakeClock()
+    monkeypatch.setattr(clock, "now", fake)
+    return fake
 
 
 @pytest.fixture

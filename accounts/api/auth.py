@@ -7,6 +7,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.viewsets import ViewSet
 
+from accounts.api.permissions import caller_of
 from accounts.api.serializers import (
     LoginRequest,
     LogoutAnswer,
@@ -19,6 +20,7 @@ from accounts.api.serializers import (
     ValidateRequest,
 )
 from accounts.callers import Caller
+from accounts.selectors import live_session
 from accounts.services.login import InvalidCredentials, TooManyAttempts, log_in
 from accounts.services.registration import EmailTaken, register_owner
 from accounts.services.sessions import (
@@ -29,8 +31,13 @@ from accounts.services.sessions import (
     refresh_session,
     session_tokens,
 )
-from accounts.selectors import live_session
-from accounts.tokens import Claims, InvalidToken, read_token_to_revoke, verify_access_token, verify_refresh_token
+from accounts.tokens import (
+    Claims,
+    InvalidToken,
+    read_token_to_revoke,
+    verify_access_token,
+    verify_refresh_token,
+)
 from saas.kit.errors import NotAuthenticated, may_raise
 from saas.kit.http import client_address
 from saas.kit.serializers import StrictSerializer
@@ -71,7 +78,7 @@ class PublicAuth(ViewSet):
             raise InvalidRefreshToken from error
         return Response(TokenAnswer(refresh_session(claims)).data)
 
-    @extend_schema(request=LogoutRequest, responses=LogoutAnswer, auth=[{"bearer": []}, {}])
+    @extend_schema(request=LogoutRequest, responses=LogoutAnswer, auth=[{"bearer": []}, {}])  # type: ignore[list-item]
     @may_raise(NotAuthenticated, InvalidToken)
     def logout(self, request: Request) -> Response:
         """End the session of the bearer token or refresh token; harmless to repeat (RFC 7009)."""
@@ -95,7 +102,7 @@ class Tokens(ViewSet):
     def validate(self, request: Request) -> Response:
         """Whether the bearer token, or a token of the caller's organization in the body, is good just now."""
         fields = read(ValidateRequest, request)
-        caller: Caller = request.user
+        caller = caller_of(request)
         if "token" not in fields:
             return Response(_active(caller.claims, caller.role))
         try:
@@ -138,4 +145,4 @@ def device_of(request: Request) -> Device:
 
 def _raw_bearer(request: Request) -> str | None:
     scheme, _, raw = request.headers.get("Authorization", "").partition(" ")
-    return raw.strip() if scheme.lower() == "bearer" else None
+    return raw.strip(" ") if scheme.lower() == "bearer" else None

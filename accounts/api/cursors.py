@@ -1,7 +1,7 @@
 """Cursors of a list in the order (created_at, id); opaque to clients."""
 
 import base64
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, TypeVar
 from uuid import UUID
 
@@ -28,8 +28,14 @@ def _encode(row: Any) -> str:
 
 def _decode(cursor: str) -> tuple[datetime, UUID]:
     try:
-        created_at, row_id = orjson.loads(base64.urlsafe_b64decode(cursor.encode()))
-        return datetime.fromisoformat(created_at), UUID(row_id)
+        text, row_id = orjson.loads(base64.urlsafe_b64decode(cursor.encode()))
+        # A time without a zone has no offset, and 24 hours are no offset of ours either.
+        created_at = datetime.fromisoformat(text)
+        if created_at.utcoffset() != timedelta(0):
+            raise ValueError("not a moment in UTC")
+        return created_at, UUID(row_id)
     except (ValueError, TypeError, AttributeError):
-        error = FieldError(("cursor",), "invalid", "Give the `next_cursor` of the page before.", in_query=True)
+        error = FieldError(
+            ("cursor",), "invalid", "Give the `next_cursor` of the page before.", in_query=True
+        )
         raise ValidationFailed([error]) from None

@@ -29,12 +29,16 @@ class RegisterRequest(StrictSerializer):
     organization = StrictCharField(max_length=200, required=False, help_text="An alias of `org`.")
     name = StrictCharField(max_length=200, required=False, default="", allow_blank=True)
 
+    def to_internal_value(self, data: Any) -> Any:
+        self.fields["org"].required = "organization" not in data
+        return super().to_internal_value(data)
+
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
         given = [attrs.pop(name) for name in ("org", "organization") if name in attrs]
-        if not given:
-            raise serializers.ValidationError({"org": "This field is required."}, "required")
         if len(given) == 2:
-            raise serializers.ValidationError({"organization": "Give `org` or `organization`, not both."}, "invalid")
+            raise serializers.ValidationError(
+                {"organization": "Give `org` or `organization`, not both."}, "invalid"
+            )
         return {**attrs, "organization_name": given[0]}
 
 
@@ -100,7 +104,7 @@ class SessionAnswer(serializers.Serializer[Any]):
 
 
 class SessionList(serializers.Serializer[Any]):
-    data = SessionAnswer(many=True)
+    data = SessionAnswer(many=True)  # type: ignore[assignment]
 
 
 class OrganizationAnswer(serializers.Serializer[Any]):
@@ -128,6 +132,7 @@ class ProfileAnswer(serializers.Serializer[Any]):
 
 
 class ProfileChange(StrictSerializer):
+    email = serializers.EmailField(read_only=True)
     name = StrictCharField(max_length=200, required=False, allow_blank=True)
     locale = StrictCharField(max_length=16, required=False)
     timezone = StrictCharField(max_length=64, required=False)
@@ -139,7 +144,9 @@ class ProfileChange(StrictSerializer):
 
     def validate_timezone(self, value: str) -> str:
         if value not in zoneinfo.available_timezones():
-            raise serializers.ValidationError("Give a time zone's name, such as Europe/Berlin.", "unknown_timezone")
+            raise serializers.ValidationError(
+                "Give a time zone's name, such as Europe/Berlin.", "unknown_timezone"
+            )
         return value
 
 
@@ -158,7 +165,7 @@ class MemberAnswer(serializers.Serializer[Any]):
 
 
 class MemberList(serializers.Serializer[Any]):
-    data = MemberAnswer(many=True)
+    data = MemberAnswer(many=True)  # type: ignore[assignment]
     next_cursor = serializers.CharField(allow_null=True)
     has_more = serializers.BooleanField()
 

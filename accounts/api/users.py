@@ -5,6 +5,7 @@ from typing import Any
 from uuid import UUID
 
 import orjson
+from django.utils.http import parse_etags
 from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, extend_schema
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -13,7 +14,7 @@ from rest_framework.viewsets import ViewSet
 from accounts import selectors
 from accounts.api.auth import read
 from accounts.api.cursors import page
-from accounts.api.permissions import IsAdmin
+from accounts.api.permissions import IsAdmin, caller_of
 from accounts.api.serializers import (
     MemberAnswer,
     MemberChange,
@@ -37,27 +38,30 @@ ID = OpenApiParameter("id", {"type": "string", "format": "uuid"}, OpenApiParamet
 class Me(ViewSet):
     parser_classes = (MergePatchParser, StrictJSONParser)
 
-    @extend_schema(operation_id="get_me", responses=ProfileAnswer)
+    @extend_schema(operation_id="get_me", responses={200: ProfileAnswer, 304: OpenApiResponse(None)})
     def retrieve(self, request: Request) -> Response:
-        return _profile(User.objects.select_related("organization").get(id=request.user.user_id))
+        response = _profile(selectors.profile(caller_of(request).user_id))
+        etag = response.headers["ETag"]
+        known = [known.removeprefix("W/") for known in parse_etags(request.headers.get("If-None-Match", ""))]
+        return Response(status=304, headers={"ETag": etag}) if etag in known or "*" in known else response
 
     @extend_schema(operation_id="update_me", request=ProfileChange, responses=ProfileAnswer)
     def partial_update(self, request: Request) -> Response:
         """JSON merge patch (RFC 7396) of name, locale and time zone."""
         changes = read(ProfileChange, request)
-        return _profile(update_profile(user_id=request.user.user_id, changes=changes))
+        return _profile(update_profile(user_id=caller_of(request).user_id, changes=changes))
 
 
 class Sessions(ViewSet):
     @extend_schema(operation_id="list_sessions", responses=SessionList)
     def list(self, request: Request) -> Response:
-        sessions = selectors.live_sessions(request.user.user_id)
-        context = {"session_id": request.user.session_id}
+        sessions = selectors.live_sessions(caller_of(request).user_id)
+        context = {"session_id": caller_of(request).session_id}
         return Response({"data": SessionAnswer(sessions, many=True, context=context).data})
 
     @extend_schema(operation_id="delete_session", parameters=[ID], responses={204: None})
     def destroy(self, request: Request, id: UUID) -> Response:
-        revoke_own_session(user_id=request.user.user_id, session_id=id)
+        revoke_own_session(user_id=caller_of(request).user_id, session_id=id)
         return Response(status=204)
 
 
@@ -72,19 +76,24 @@ class Members(ViewSet):
         data = MemberAnswer(members, many=True).data
         return Response({"data": data, "next_cursor": next_cursor, "has_more": next_cursor is not None})
 
-    @extend_schema(operation_id="update_member", parameters=[ID], request=MemberChange, responses=MemberAnswer)
+    @extend_schema(
+        operation_id="update_member", parameters=[ID], request=MemberChange, responses=MemberAnswer
+    )
     @may_raise(LastOwner, RoleTooLow)
     def partial_update(self, request: Request, id: UUID) -> Response:
         changes = read(MemberChange, request)
         member = change_member(
-            user_id=id, by_role=request.user.role, role=changes.get("role"), is_active=changes.get("active")
+            user_id=id,
+            by_role=caller_of(request).role,
+            role=changes.get("role"),
+            is_active=changes.get("active"),
         )
         return Response(MemberAnswer(member).data)
 
     @extend_schema(operation_id="delete_member", parameters=[ID], responses={204: OpenApiResponse(None)})
     @may_raise(LastOwner, RoleTooLow)
     def destroy(self, request: Request, id: UUID) -> Response:
-        remove_member(user_id=id, by_role=request.user.role)
+        remove_member(user_id=id, by_role=caller_of(request).role)
         return Response(status=204)
 
 

@@ -42,7 +42,7 @@ def log_in(*, email: str, password: str, device: Device) -> Session:
     key = email.lower()
     _refuse_if_blocked(attempts.before_attempt(key))
     credential = _credential(email)
-    if not verify_password(password, credential and credential.encoded) or credential is None:
+    if not verify_password(password, credential.encoded if credential else None) or credential is None:
         metrics.LOGINS.labels("failed").inc()
         _refuse_if_blocked(attempts.record_failure(key))
         raise InvalidCredentials
@@ -58,7 +58,7 @@ def _credential(email: str) -> Credential | None:
         return None
     with org_context(organization_id):
         user = User.objects.filter(email_key=email.lower(), deactivated_at=None, is_staff=False).first()
-    return user and Credential(organization_id, user.id, user.password)
+    return Credential(organization_id, user.id, user.password) if user else None
 
 
 def _open(credential: Credential, password: str, device: Device) -> Session:
@@ -75,7 +75,10 @@ def _open(credential: Credential, password: str, device: Device) -> Session:
 
 
 def _is_outdated(encoded: str) -> bool:
-    return identify_hasher(encoded).must_update(encoded) or not encoded.startswith(get_hasher().algorithm)
+    return (
+        identify_hasher(encoded).must_update(encoded)
+        or identify_hasher(encoded).algorithm != get_hasher().algorithm
+    )
 
 
 def _refuse_if_blocked(seconds: float) -> None:

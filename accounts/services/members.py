@@ -7,6 +7,7 @@ from django.db import transaction
 
 from accounts.models import Session, User
 from accounts.services.sessions import forget_facts_after_commit, revoke_sessions
+from accounts.tokens import InvalidToken
 from saas.kit import clock
 from saas.kit.errors import DomainError, NotFound
 from tenancy.context import current_organization_id
@@ -29,7 +30,12 @@ class RoleTooLow(DomainError):
 
 @transaction.atomic
 def update_profile(*, user_id: UUID, changes: dict[str, Any]) -> User:
-    user = User.objects.select_for_update(of=("self",)).select_related("organization").get(id=user_id)
+    """Raises InvalidToken if the person was removed meanwhile."""
+    user = (
+        User.objects.select_for_update(of=("self",)).select_related("organization").filter(id=user_id).first()
+    )
+    if user is None:
+        raise InvalidToken
     for name, value in changes.items():
         setattr(user, name, value)
     user.save(update_fields=[*changes, "updated_at"])
@@ -37,7 +43,9 @@ def update_profile(*, user_id: UUID, changes: dict[str, Any]) -> User:
 
 
 @transaction.atomic
-def change_member(*, user_id: UUID, by_role: str, role: str | None = None, is_active: bool | None = None) -> User:
+def change_member(
+    *, user_id: UUID, by_role: str, role: str | None = None, is_active: bool | None = None
+) -> User:
     """Change a member's role, or deactivate and reactivate them. Raises NotFound, RoleTooLow or LastOwner."""
     member = _lock_member(user_id)
     _refuse_low_role(by_role, member.role, role)

@@ -9,7 +9,7 @@ COUNT = "SELECT count(id) FROM accounts_session"
 def prune_sessions() -> int:
     with connections["worker"].cursor() as cursor:
         cursor.execute(PRUNE)
-        return cursor.rowcount
+        return int(cursor.rowcount)
 
 
 def prunable_sessions() -> int:

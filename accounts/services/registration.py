@@ -27,7 +27,9 @@ class EmailTaken(DomainError):
     detail = "An account with this email address exists already."
 
 
-def register_owner(*, email: str, password: str, organization_name: str, name: str, device: Device) -> Session:
+def register_owner(
+    *, email: str, password: str, organization_name: str, name: str, device: Device
+) -> Session:
     """Make an organization and its owner, and log the owner in. Opens its own transaction: hashing stays outside.
 
     Raises EmailTaken or ValidationFailed; then nothing is left behind.

@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import Enum
+from typing import cast
 from uuid import UUID, uuid4
 
 from django.conf import settings
@@ -71,7 +72,7 @@ def open_session(*, user: User, device: Device) -> Session:
 def session_tokens(session: Session) -> TokenPair:
     return issue_tokens(
         user_id=session.user_id,
-        organization_id=session.organization_id,
+        organization_id=cast(UUID, session.organization_id),
         session_id=session.id,
         generation=session.refresh_generation,
     )
@@ -126,7 +127,7 @@ def presented(session: Session, generation: int, now: datetime) -> Presented:
     """How a refresh token of `generation` counts against the session's state."""
     if generation >= session.refresh_generation:
         return Presented.CURRENT
-    if generation in dict(_still_honoured(session, now)):
+    if generation in {rotated for rotated, _ in _still_honoured(session, now)}:
         return Presented.REPEATED
     is_parent = generation == session.refresh_generation - 1
     if is_parent and session.rotated_at and now - session.rotated_at <= PARENT_GRACE:
@@ -219,12 +220,12 @@ def log_out(claims: Claims, *, scope: str) -> None:
         elif scope == "others":
             sessions = sessions.exclude(id=claims.sid)
         revoke_sessions(sessions, reason="logged_out")
-    if scope != "others":
+    if scope != "others" and claims.generation is None:
         _blacklist_token(claims)
 
 
 def _blacklist_token(claims: Claims) -> None:
     try:
-        gate.revoke(str(claims.user_id), [str(claims.sid)], [str(claims.jti)], remaining_seconds(claims))
+        gate.revoke(str(claims.user_id), [], [str(claims.jti)], remaining_seconds(claims))
     except RedisUnavailable:
         metrics.REVOCATIONS_DELAYED.inc()

@@ -77,7 +77,7 @@ class Child:
                 stdout=output,
                 stderr=subprocess.STDOUT if output and self._log_errors else None,
                 start_new_session=self._own_session,
-                preexec_fn=self._prepare(os.getpid()),  # noqa: PLW1509 - system calls alone
+                preexec_fn=self._prepare(os.getpid()),
             )
         finally:
             if output:

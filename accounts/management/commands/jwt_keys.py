@@ -13,7 +13,9 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         commands = parser.add_subparsers(dest="action", required=True)
-        generate = commands.add_parser("generate", help="make a key and publish it in the JWKS; the first one signs")
+        generate = commands.add_parser(
+            "generate", help="make a key and publish it in the JWKS; the first one signs"
+        )
         generate.add_argument("--if-missing", action="store_true", help="do nothing if there is a key")
         commands.add_parser("activate", help="sign with this key from now on").add_argument("kid")
         retire = commands.add_parser("retire", help="forget a key whose tokens have all run out")

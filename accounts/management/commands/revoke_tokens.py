@@ -9,6 +9,7 @@ from accounts.models import Session, User
 from accounts.selectors import organization_of_email
 from accounts.services.sessions import revoke_sessions
 from tenancy.context import org_context
+from tenancy.models import Organization
 from tenancy.selectors import organization_ids
 
 
@@ -35,6 +36,9 @@ class Command(BaseCommand):
         if options["all"]:
             yield from organization_ids()
         elif options["organization"]:
+            with org_context(options["organization"]):
+                if not Organization.objects.exists():
+                    raise CommandError(f"there is no organization {options['organization']}")
             yield options["organization"]
         else:
             organization_id = organization_of_email(options["user"])

@@ -16,7 +16,9 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         if not settings.IS_DEVELOPMENT:
-            raise CommandError("seed_demo makes an account with a known password: it works in development only")
+            raise CommandError(
+                "seed_demo makes an account with a known password: it works in development only"
+            )
         if organization_of_email(EMAIL) is None:
             register_owner(
                 email=EMAIL,

@@ -5,7 +5,7 @@ from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 
 from saas.kit import environment
-from tenancy.bootstrap import RUNTIME_ROLES, OWNER, BootstrapRefused, bootstrap
+from tenancy.bootstrap import OWNER, RUNTIME_ROLES, BootstrapRefused, bootstrap
 
 
 class Command(BaseCommand):
@@ -20,11 +20,15 @@ class Command(BaseCommand):
         if not url:
             raise CommandError("BOOTSTRAP_DATABASE_URL is not set: give the URL of a PostgreSQL superuser")
         if "owner" not in settings.DATABASES:
-            raise CommandError("OWNER_DATABASE_URL is not set: it names the database and saas_owner's password")
+            raise CommandError(
+                "OWNER_DATABASE_URL is not set: it names the database and saas_owner's password"
+            )
         passwords = {}
         for database in settings.DATABASES.values():
             if database["USER"] not in (OWNER, *RUNTIME_ROLES):
-                raise CommandError(f"{database['USER']!r} is not one of the platform's roles; see docs/tenancy.md")
+                raise CommandError(
+                    f"{database['USER']!r} is not one of the platform's roles; see docs/tenancy.md"
+                )
             passwords[database["USER"]] = database["PASSWORD"]
         name = settings.DATABASES["owner"]["NAME"]
         try:
@@ -32,4 +36,6 @@ class Command(BaseCommand):
         except (BootstrapRefused, psycopg.Error) as error:
             raise CommandError(str(error).strip()) from error
         made = ", ".join(report.created_roles) or "none, all were there"
-        self.stdout.write(f"roles made: {made}\ndatabase {name}: {'made' if report.created_database else 'was there'}")
+        self.stdout.write(
+            f"roles made: {made}\ndatabase {name}: {'made' if report.created_database else 'was there'}"
+        )

@@ -1,8 +1,7 @@
-from argparse import ArgumentParser
 from typing import Any
 
 from django.conf import settings
-from django.core.management.base import CommandError
+from django.core.management.base import CommandError, CommandParser
 from django.core.management.commands.migrate import Command as MigrateCommand
 from django.db import connections
 
@@ -12,7 +11,7 @@ from tenancy.context_keys import install_context_keys
 class Command(MigrateCommand):
     help = f"{MigrateCommand.help} Runs as saas_owner, and installs the context's signing keys."
 
-    def add_arguments(self, parser: ArgumentParser) -> None:
+    def add_arguments(self, parser: CommandParser) -> None:
         super().add_arguments(parser)
         parser.set_defaults(database="owner")
 
@@ -20,7 +19,9 @@ class Command(MigrateCommand):
         if options["database"] not in settings.DATABASES:
             raise CommandError("migrations run as saas_owner: set OWNER_DATABASE_URL")
         with connections[options["database"]].cursor() as cursor:
-            cursor.execute("SELECT rolsuper OR rolbypassrls, rolname FROM pg_roles WHERE rolname = current_user")
+            cursor.execute(
+                "SELECT rolsuper OR rolbypassrls, rolname FROM pg_roles WHERE rolname = current_user"
+            )
             passes, role = cursor.fetchone()
         if not passes:
             # Under FORCE it would see no row: a data migration changes nothing, a new key is "valid" over violations.

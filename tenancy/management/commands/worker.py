@@ -1,8 +1,8 @@
 from argparse import ArgumentParser
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError
 from django.conf import settings
+from django.core.management.base import BaseCommand, CommandError
 from procrastinate.contrib.django import app
 
 SHUTDOWN_SECONDS = 20
@@ -15,9 +15,15 @@ class Command(BaseCommand):
         parser.add_argument("--concurrency", type=int, default=4, help="jobs at a time (default 4)")
         parser.add_argument("--once", action="store_true", help="run what is due, then stop")
         parser.add_argument(
-            "--poll", type=float, default=5.0, metavar="SECONDS", help="look for jobs this often, besides LISTEN"
+            "--poll",
+            type=float,
+            default=5.0,
+            metavar="SECONDS",
+            help="look for jobs this often, besides LISTEN",
         )
-        parser.add_argument("--no-listen", action="store_true", help="poll only: LISTEN does not pass PgBouncer")
+        parser.add_argument(
+            "--no-listen", action="store_true", help="poll only: LISTEN does not pass PgBouncer"
+        )
 
     def handle(self, *args: Any, **options: Any) -> None:
         if "worker" not in settings.DATABASES:

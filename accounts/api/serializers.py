@@ -178,6 +178,6 @@ class MemberChange(StrictSerializer):
 class MemberQuery(StrictSerializer):
     limit = serializers.IntegerField(min_value=1, max_value=100, default=25)
     cursor = StrictCharField(max_length=200, required=False)
-    role = serializers.ChoiceField(Role.choices, required=False, default="")
-    status = serializers.ChoiceField(("active", "deactivated"), required=False, default="")
-    q = StrictCharField(max_length=200, required=False, default="")
+    role = serializers.ChoiceField(Role.choices, required=False)
+    status = serializers.ChoiceField(("active", "deactivated"), required=False)
+    q = StrictCharField(max_length=200, required=False)

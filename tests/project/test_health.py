@@ -13,7 +13,6 @@ from saas.kit import redis as kit_redis
 from saas.kit.breaker import Breaker
 from saas.kit.redis import PoolStatus, cache_settings
 
-pytestmark = pytest.mark.django_db(transaction=True)
 
 
 @pytest.fixture

@@ -58,7 +58,8 @@ def start(code, *arguments, **variables):
         text=True,
         env=clean_environment(**variables),
     )
-    return process, process.stdout.readline().split()
+    with process.stdout:
+        return process, process.stdout.readline().split()
 
 
 def launcher(*arguments, cwd=ROOT, **variables):

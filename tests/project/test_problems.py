@@ -250,7 +250,6 @@ class TestDetails:
         assert SECRET_TEXT in caplog.text
 
 
-@pytest.mark.django_db(transaction=True)
 class TestRollback:
     @pytest.fixture
     def outcome(self, client, settings):

@@ -1,0 +1,95 @@
+import pytest
+
+from accounts import hashers
+from accounts.checks import check_signing_keys
+from accounts.passwords import check_new_password, hash_password, verify_password
+from saas.kit.errors import Unavailable, ValidationFailed
+from tests.accounts.asking import assert_refused
+from tests.conftest import PASSWORD
+
+
+def codes(password, *, email="zoe@acme.example", name="Zoe Zimmermann", organization_name="Acme Rockets"):
+    try:
+        check_new_password(password, email=email, name=name, organization_name=organization_name)
+    except ValidationFailed as error:
+        assert {each["pointer"] for each in error.extra["errors"]} == {"#/password"}
+        return {each["code"] for each in error.extra["errors"]}
+    return set()
+
+
+class TestCheckNewPassword:
+    @pytest.mark.parametrize("password", [PASSWORD, "x" * 127 + "y", "        qz9v", "ééééééé€", "no-digits-no-capitals"])
+    def test_it_accepts(self, password):
+        assert codes(password) == set()
+
+    @pytest.mark.parametrize(
+        ("password", "expected"),
+        [
+            ("qz9-v", {"password_too_short"}),
+            ("q" * 129, {"password_too_long"}),
+            ("iloveyou", {"password_too_common"}),
+            ("zimmermann", {"password_too_similar"}),
+            ("zoe@acme.example", {"password_too_similar"}),
+            ("ACME rockets", {"password_too_similar"}),
+            ("acmerockets1", {"password_too_similar"}),
+        ],
+    )
+    def test_it_refuses(self, password, expected):
+        assert codes(password) == expected
+
+    def test_it_gives_every_reason(self):
+        assert codes("pass", name="pass") == {"password_too_short", "password_too_common", "password_too_similar"}
+
+
+class TestHash:
+    def test_nothing_is_cut_at_72_bytes(self):
+        encoded = hash_password("x" * 100)
+
+        assert encoded.startswith("bcrypt_sha256$")
+        assert verify_password("x" * 100, encoded)
+        assert not verify_password("x" * 99, encoded)
+
+    def test_equal_passwords_have_different_hashes(self):
+        assert hash_password(PASSWORD) != hash_password(PASSWORD)
+
+
+class TestBulkhead:
+    @pytest.fixture
+    def taken(self, monkeypatch):
+        """Every slot is busy, and nobody waits for one."""
+        monkeypatch.setattr(hashers, "WAIT_SECONDS", 0)
+        number = 0
+        while hashers._slots.acquire(blocking=False):
+            number += 1
+        yield number
+        for _ in range(number):
+            hashers._slots.release()
+
+    def test_a_storm_is_told_to_come_again(self, taken):
+        assert taken >= 1
+        with pytest.raises(Unavailable):
+            hash_password(PASSWORD)
+
+    def test_over_http_that_is_503(self, taken, anonymous):
+        response = anonymous.post("/auth/login", {"email": "nobody@acme.example", "password": PASSWORD})
+
+        assert_refused(response, 503, "unavailable")
+        assert "Retry-After" in response.headers
+
+    def test_a_slot_is_given_back(self):
+        for _ in range(3 * hashers._slots._initial_value):
+            hash_password(PASSWORD)
+
+
+class TestSigningKeysCheck:
+    def test_keys_must_be_given_outside_development(self, settings, tmp_path):
+        settings.IS_DEVELOPMENT = False
+        assert check_signing_keys(None) == []
+        settings.JWT_KEYS_DIR = tmp_path
+        [error] = check_signing_keys(None)
+        assert error.id == "accounts.E001"
+        assert "jwt_keys generate" in error.msg
+
+    def test_development_makes_its_own(self, settings, tmp_path):
+        settings.IS_DEVELOPMENT, settings.JWT_KEYS_DIR = True, tmp_path
+        assert check_signing_keys(None) == []

@@ -1,0 +1,50 @@
+"""Each hole, made on purpose in a copy of the database, is found."""
+
+import json
+import os
+
+import psycopg
+import pytest
+
+from tests.conftest import copy_database, manage, with_database
+
+HOLES = {
+    "policy_missing": "DROP POLICY accounts_user_fence ON accounts_user",
+    "policy_altered": "ALTER POLICY accounts_user_fence ON accounts_user USING (true)",
+    "policy_unknown": "CREATE POLICY more ON accounts_session TO saas_app USING (true)",
+    "rls_not_forced": "ALTER TABLE accounts_user NO FORCE ROW LEVEL SECURITY",
+    "rls_disabled": "ALTER TABLE accounts_session DISABLE ROW LEVEL SECURITY",
+    "foreign_key_missing": "ALTER TABLE accounts_session DROP CONSTRAINT accounts_session_user_in_organization",
+    "foreign_key_plain": "ALTER TABLE accounts_session ADD CONSTRAINT plain FOREIGN KEY (user_id) "
+    "REFERENCES accounts_user (id)",
+    "foreign_key_not_valid": "ALTER TABLE accounts_session ADD CONSTRAINT late FOREIGN KEY (organization_id, user_id) "
+    "REFERENCES accounts_user (organization_id, id) NOT VALID",
+    "view_not_invoker": "CREATE VIEW everybody AS SELECT * FROM accounts_user",
+    "grant_too_wide": "GRANT SELECT ON procrastinate_jobs TO saas_app",
+    "temp_allowed": "GRANT TEMP ON DATABASE {database} TO PUBLIC",
+    "create_allowed": "GRANT CREATE ON SCHEMA public TO saas_app",
+    "function_public": "GRANT EXECUTE ON FUNCTION tenancy.organization_ids(uuid, int) TO PUBLIC",
+    "function_search_path": "ALTER FUNCTION tenancy.current_org() RESET search_path",
+}
+
+
+@pytest.fixture(scope="module")
+def scratch(own_database, superuser_url):
+    name = f"{own_database}_holes"
+    copy_database(superuser_url, name)
+    return name
+
+
+def test_a_sound_database_has_none(scratch):
+    assert "The fence is whole." in manage("check_isolation", database=scratch).stdout
+
+
+@pytest.mark.parametrize("code", HOLES)
+def test_a_hole_is_found(code, own_database, superuser_url):
+    name = f"{own_database}_hole"
+    copy_database(superuser_url, name)
+    with psycopg.connect(with_database(os.environ["OWNER_DATABASE_URL"], name), autocommit=True) as owner:
+        owner.execute(HOLES[code].format(database=name))
+    done = manage("check_isolation", "--json", database=name, check=False)
+    assert done.returncode == 1, done.stderr
+    assert code in {finding["code"] for finding in json.loads(done.stdout)}

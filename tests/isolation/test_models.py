@@ -1,0 +1,107 @@
+"""Every tenant model, read and written by the ORM and by raw SQL, as the runtime role, in real transactions."""
+
+import psycopg
+import pytest
+from django.apps import apps
+from django.db import DatabaseError, connection, transaction
+
+from tenancy.context import org_context
+from tenancy.models import Organization, TenantModelBase
+from tests.isolation.conftest import enter
+
+MODELS = [model for model in apps.get_models() if isinstance(model, TenantModelBase)]
+TABLES = [model._meta.db_table for model in MODELS]
+
+
+def key_of(model):
+    return "id" if model is Organization else "organization_id"
+
+
+@pytest.fixture
+def both(alice, charlie):
+    return alice.organization_id, charlie.organization_id
+
+
+def test_the_tests_run_as_the_app_role(both):
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT current_user, session_user")
+        assert cursor.fetchone() == ("saas_app", "saas_app")
+    assert not connection.in_atomic_block
+
+
+@pytest.mark.parametrize("model", [*MODELS, Organization])
+class TestOrm:
+    def test_it_shows_ones_own_rows_alone(self, model, both):
+        acme, globex = both
+        for mine, other in ((acme, globex), (globex, acme)):
+            with org_context(mine):
+                assert model.objects.filter(**{key_of(model): mine}).exists()
+                assert not model.objects.filter(**{key_of(model): other}).exists()
+                assert set(model.objects.values_list(key_of(model), flat=True)) == {mine}
+
+    def test_without_a_context_there_is_nothing(self, model, both):
+        with org_context(both[0]):
+            assert model.objects.exists()
+        assert not model.objects.exists()
+
+    def test_updates_and_deletes_reach_ones_own_rows_alone(self, model, both):
+        acme, globex = both
+        with org_context(globex):
+            count = model.objects.count()
+            assert count
+        with org_context(acme):
+            others = model.objects.filter(**{key_of(model): globex})
+            assert others.update(**{key_of(model): acme}) == 0
+            assert others._raw_delete("default") == 0
+        with org_context(globex):
+            assert model.objects.count() == count
+
+    def test_a_row_cannot_be_handed_to_another(self, model, both):
+        acme, globex = both
+        with pytest.raises(DatabaseError, match="row-level security|is violated|duplicate key"), org_context(acme):
+            model.objects.filter(**{key_of(model): acme}).update(**{key_of(model): globex})
+
+
+@pytest.mark.parametrize("table", [*TABLES, "tenancy_organization"])
+class TestSql:
+    def test_it_shows_ones_own_rows_alone(self, table, both, sql):
+        key = "id" if table == "tenancy_organization" else "organization_id"
+        with sql.transaction():
+            enter(sql, both[0])
+            assert {row[0] for row in sql.execute(f"SELECT {key} FROM {table}")} == {both[0]}
+
+    def test_without_a_context_nothing_is_read_or_written(self, table, both, sql):
+        assert sql.execute(f"SELECT count(*) FROM {table}").fetchone() == (0,)
+        assert sql.execute(f"DELETE FROM {table}").rowcount == 0
+
+    def test_truncate_and_ddl_are_refused(self, table, both, sql):
+        for statement in (
+            f"TRUNCATE {table} CASCADE",
+            f"ALTER TABLE {table} DISABLE ROW LEVEL SECURITY",
+            f"DROP TABLE {table}",
+            f"CREATE POLICY mine ON {table} USING (true)",
+        ):
+            with pytest.raises(psycopg.errors.InsufficientPrivilege):
+                sql.execute(statement)
+
+
+class TestReferences:
+    def test_a_reference_to_anothers_row_is_refused(self, alice, charlie, sql):
+        insert = (
+            "INSERT INTO accounts_session (id, organization_id, user_id, created_at, last_seen_at, expires_at, "
+            "user_agent, refresh_generation, recent_rotations, revoke_reason) "
+            "VALUES (gen_random_uuid(), %s, %s, now(), now(), now(), '', 1, '[]', '')"
+        )
+        with sql.transaction():
+            enter(sql, alice.organization_id)
+            sql.execute(insert, [alice.organization_id, alice.user.id])
+        with pytest.raises(psycopg.errors.ForeignKeyViolation), sql.transaction():
+            enter(sql, alice.organization_id)
+            sql.execute(insert, [alice.organization_id, charlie.user.id])
+
+    def test_a_row_in_anothers_name_is_refused(self, alice, charlie):
+        from accounts.models import User
+
+        with pytest.raises(DatabaseError, match="row-level security"), org_context(alice.organization_id):
+            User.objects.create(organization_id=charlie.organization_id, email="spy@acme.example")
+        assert not transaction.get_connection().in_atomic_block

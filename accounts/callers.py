@@ -46,7 +46,7 @@ def _remember(claims: Claims, facts: bytes) -> None:
     if not settings.SESSION_FACTS_SECONDS:
         return
     try:
-        gate.remember_facts(str(claims.user_id), str(claims.sid), facts, settings.SESSION_FACTS_SECONDS)
+        gate.remember_facts(claims.cache_tag, str(claims.sid), facts, settings.SESSION_FACTS_SECONDS)
     except RedisUnavailable:
         pass  # The next request asks PostgreSQL again; saas.kit.redis has counted it.
 

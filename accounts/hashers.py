@@ -1,4 +1,4 @@
-"""bcrypt behind a bulkhead: a storm of log-ins may use the cores, but not every thread of the server."""
+"""bcrypt behind a bulkhead: as many hashes at a time as there are cores, and never inside a transaction."""
 
 import os
 import threading

@@ -12,7 +12,7 @@ from tenancy.jobs import organization_task, platform_task
 @organization_task(name="blacklist_sessions", owns_transactions=True)
 def blacklist_sessions(organization_id: UUID, *, sessions: dict[str, list[str]]) -> None:
     """Repeats the Redis half of a revocation, whose truth is committed already, until it lands."""
-    write_blacklist(sessions)
+    write_blacklist(organization_id, sessions)
 
 
 @organization_task(name="send_email", owns_transactions=True)

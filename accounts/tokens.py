@@ -59,6 +59,15 @@ class Claims:
     exp: int
     generation: int | None = None
 
+    @property
+    def cache_tag(self) -> str:
+        return cache_tag(self.org_id, self.user_id)
+
+
+def cache_tag(organization_id: UUID, user_id: UUID | str) -> str:
+    """What a user's keys in Redis share. With the organization in it, no job can name another's user."""
+    return f"{organization_id}:{user_id}"
+
 
 class KeyedBackend(TokenBackend):
     """Writes `kid` and `typ` into the header, and verifies with the key and type that the header must name."""

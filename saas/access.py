@@ -97,7 +97,7 @@ def _pass_gate(request: Request) -> tuple[Limit, gate.Passage]:
     claims = request.claims
     if claims is not None:
         passage = gate.check(
-            limit=AUTHENTICATED, tag=str(claims.user_id), sid=str(claims.sid), jti=str(claims.jti)
+            limit=AUTHENTICATED, tag=claims.cache_tag, sid=str(claims.sid), jti=str(claims.jti)
         )
         if not passage.revoked:
             return AUTHENTICATED, passage

@@ -22,6 +22,18 @@ NEVER = sql.SQL("NOSUPERUSER NOCREATEDB NOCREATEROLE NOREPLICATION")
 TIMEOUTS = {"statement_timeout": "15s", "lock_timeout": "5s", "idle_in_transaction_session_timeout": "30s"}
 
 
+FORBIDDEN_FUNCTIONS: tuple[LiteralString, ...] = (
+    "lo_create(oid)",
+    "lo_creat(integer)",
+    "lo_from_bytea(oid, bytea)",
+    "lo_open(oid, integer)",
+    "lo_put(oid, bigint, bytea)",
+    "lowrite(integer, bytea)",
+    "pg_cancel_backend(integer)",
+    "pg_terminate_backend(integer, bigint)",
+)
+
+
 class BootstrapRefused(Exception):
     """The role that bootstraps lacks a right; the message says which."""
 
@@ -102,6 +114,11 @@ def _grant(connection: psycopg.Connection[Any], database: str) -> None:
         sql.SQL("ALTER SCHEMA public OWNER TO {}").format(owner),
         sql.SQL("REVOKE ALL ON SCHEMA public FROM PUBLIC"),
         sql.SQL("GRANT USAGE ON SCHEMA public TO {}").format(everyone),
+        # Large objects know no organization, and a session could end those of other requests.
+        *(
+            sql.SQL("REVOKE EXECUTE ON FUNCTION pg_catalog.{} FROM PUBLIC").format(sql.SQL(function))
+            for function in FORBIDDEN_FUNCTIONS
+        ),
         # What the owner makes is nobody's until a migration grants it.
         sql.SQL("ALTER DEFAULT PRIVILEGES FOR ROLE {} REVOKE EXECUTE ON FUNCTIONS FROM PUBLIC").format(owner),
     ):

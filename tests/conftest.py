@@ -76,7 +76,11 @@ def manage(*arguments, database=None, check=True, **variables):
             environment[name] = with_database(environment[name], database)
     return subprocess.run(
         [sys.executable, "manage.py", *arguments],
-        env=environment, cwd=settings.BASE_DIR, check=check, capture_output=True, text=True,
+        env=environment,
+        cwd=settings.BASE_DIR,
+        check=check,
+        capture_output=True,
+        text=True,
     )
 
 

@@ -143,7 +143,7 @@ class ProfileChange(StrictSerializer):
         return value
 
     def validate_timezone(self, value: str) -> str:
-        if value not in zoneinfo.available_timezones():
+        if value == "localtime" or value not in zoneinfo.available_timezones():
             raise serializers.ValidationError(
                 "Give a time zone's name, such as Europe/Berlin.", "unknown_timezone"
             )

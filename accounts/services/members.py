@@ -83,8 +83,9 @@ def _set_active(member: User, is_active: bool) -> None:
 
 def _lock_member(user_id: UUID) -> User:
     # The organization's row orders such changes, or two owners could leave it at once.
-    Organization.objects.select_for_update().get(id=current_organization_id())
-    member = User.objects.filter(id=user_id).first()
+    # Not its key: a log-in that commits meanwhile only refers to the row, and must not wait for it.
+    Organization.objects.select_for_update(no_key=True).get(id=current_organization_id())
+    member = User.objects.select_for_update().filter(id=user_id).first()
     if member is None:
         raise NotFound
     return member

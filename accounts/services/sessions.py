@@ -14,11 +14,11 @@ from django.db.models import QuerySet
 from accounts import metrics
 from accounts.emails import queue_email
 from accounts.models import Session, User
-from accounts.tokens import Claims, TokenPair, issue_tokens, remaining_seconds
+from accounts.tokens import Claims, TokenPair, cache_tag, issue_tokens, remaining_seconds
 from saas.kit import clock, gate
 from saas.kit.errors import DomainError, NotFound
 from saas.kit.redis import RedisUnavailable
-from tenancy.context import org_context
+from tenancy.context import current_organization_id, org_context
 from tenancy.jobs import defer
 
 # Several tabs may present one token; an answer that got lost may be asked for again.
@@ -141,7 +141,7 @@ def _still_honoured(session: Session, now: datetime) -> list[list[float]]:
 
 
 def _live(claims: Claims, *, lock: bool = False) -> Session:
-    sessions = Session.objects.select_for_update() if lock else Session.objects
+    sessions = Session.objects.select_for_update(of=("self",)) if lock else Session.objects
     session = sessions.filter(
         id=claims.sid,
         user_id=claims.user_id,
@@ -171,21 +171,22 @@ def revoke_sessions(sessions: QuerySet[Session], *, reason: str) -> list[UUID]:
 
 def _blacklist(by_user: dict[str, list[str]]) -> None:
     defer("blacklist_sessions", sessions=by_user)
-    transaction.on_commit(lambda: _write_blacklist_now(by_user))
+    organization_id = current_organization_id()
+    transaction.on_commit(lambda: _write_blacklist_now(organization_id, by_user))
 
 
-def _write_blacklist_now(by_user: dict[str, list[str]]) -> None:
+def _write_blacklist_now(organization_id: UUID, by_user: dict[str, list[str]]) -> None:
     try:
-        write_blacklist(by_user)
+        write_blacklist(organization_id, by_user)
     except RedisUnavailable:
         metrics.REVOCATIONS_DELAYED.inc()
 
 
-def write_blacklist(by_user: dict[str, list[str]]) -> None:
+def write_blacklist(organization_id: UUID, by_user: dict[str, list[str]]) -> None:
     """Blacklist sessions in Redis until their last access token has run out. Raises RedisUnavailable."""
     lifetime = settings.SIMPLE_JWT["ACCESS_TOKEN_LIFETIME"] + settings.SIMPLE_JWT["LEEWAY"]
     for user_id, session_ids in by_user.items():
-        gate.revoke(user_id, session_ids, [], int(lifetime.total_seconds()))
+        gate.revoke(cache_tag(organization_id, user_id), session_ids, [], int(lifetime.total_seconds()))
 
 
 def revoke_own_session(*, user_id: UUID, session_id: UUID) -> None:
@@ -201,10 +202,12 @@ def forget_facts_after_commit(user_ids: Iterable[UUID]) -> None:
     for user_id, session_id in live:
         by_user.setdefault(str(user_id), []).append(str(session_id))
 
+    organization_id = current_organization_id()
+
     def forget() -> None:
         for user_id, session_ids in by_user.items():
             try:
-                gate.forget_facts(user_id, session_ids)
+                gate.forget_facts(cache_tag(organization_id, user_id), session_ids)
             except RedisUnavailable:
                 metrics.REVOCATIONS_DELAYED.inc()
 
@@ -226,6 +229,6 @@ def log_out(claims: Claims, *, scope: str) -> None:
 
 def _blacklist_token(claims: Claims) -> None:
     try:
-        gate.revoke(str(claims.user_id), [], [str(claims.jti)], remaining_seconds(claims))
+        gate.revoke(claims.cache_tag, [], [str(claims.jti)], remaining_seconds(claims))
     except RedisUnavailable:
         metrics.REVOCATIONS_DELAYED.inc()

@@ -1,6 +1,7 @@
 """Serializers that drop and convert nothing in silence: what a client sent is taken as it is, or refused."""
 
 import re
+import unicodedata
 from collections.abc import Iterator, Mapping
 from typing import Any, ClassVar
 
@@ -68,12 +69,17 @@ class StrictCharField(serializers.CharField):
         return super().to_internal_value(data)
 
     def _check(self, text: str) -> None:
-        if not self.allow_blank and not text.strip():
+        if not self.allow_blank and not _is_visible(text):
             self.fail("blank")
         if CONTROL.search(text):
             self.fail("control_character")
         if BIDI.search(text):
             self.fail("bidi_override")
+
+
+def _is_visible(text: str) -> bool:
+    """Whether something of it shows: neither space nor a format character, such as a zero-width space."""
+    return any(not char.isspace() and unicodedata.category(char) != "Cf" for char in text)
 
 
 class StrictEmailField(StrictCharField, serializers.EmailField):

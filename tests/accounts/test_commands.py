@@ -98,7 +98,10 @@ class TestCreateSupportUser:
     def create(self, email, password=PASSWORD):
         return subprocess.run(
             [sys.executable, "manage.py", "create_support_user", email, "--name", "Sam"],
-            input=f"{password}\n", cwd=settings.BASE_DIR, capture_output=True, text=True,
+            input=f"{password}\n",
+            cwd=settings.BASE_DIR,
+            capture_output=True,
+            text=True,
         )
 
     def test_it_works(self, owner_connection):
@@ -141,13 +144,19 @@ class TestPruneSessions:
     @pytest.fixture
     def old_and_young(self, alice, bob, charlie, owner_connection):
         """Alice's session ended 31 days ago, Charlie's ran out then; Bob's was ended 29 days ago."""
-        for column, days, person in (("revoked_at", 31, alice), ("expires_at", 31, charlie), ("revoked_at", 29, bob)):
+        for column, days, person in (
+            ("revoked_at", 31, alice),
+            ("expires_at", 31, charlie),
+            ("revoked_at", 29, bob),
+        ):
             owner_connection.execute(
                 f"UPDATE accounts_session SET {column} = now() - make_interval(days => %s) WHERE id = %s",
                 [days, person.session_id],
             )
 
-    def test_it_removes_what_ended_30_days_ago_in_every_organization(self, old_and_young, bob, owner_connection):
+    def test_it_removes_what_ended_30_days_ago_in_every_organization(
+        self, old_and_young, bob, owner_connection
+    ):
         assert run("prune_sessions", "--dry-run") == "2 sessions would be removed"
         assert count(owner_connection, "accounts_session") == 3
 

@@ -4,7 +4,7 @@ import pytest
 from django_redis import get_redis_connection
 
 from accounts.callers import load_caller
-from accounts.tokens import verify_access_token
+from accounts.tokens import cache_tag, verify_access_token
 from saas.kit import gate
 from tenancy.context import org_context
 from tests.accounts.asking import assert_refused, queries
@@ -16,7 +16,7 @@ def redis():
 
 
 def facts_key(person):
-    return f"{{{person.user.id}}}:facts:{person.session_id}"
+    return f"{{{person.organization_id}:{person.user.id}}}:facts:{person.session_id}"
 
 
 def validate(person):
@@ -109,7 +109,9 @@ class TestTombstone:
         """A slow request loads its caller; meanwhile the session ends; then the request writes what it saw."""
         alice.api.post("/auth/logout")
 
-        gate.remember_facts(str(alice.user.id), alice.session_id, b'["owner","full",false]')
+        gate.remember_facts(
+            cache_tag(alice.organization_id, alice.user.id), alice.session_id, b'["owner","full",false]'
+        )
 
         assert redis.get(facts_key(alice)) == b""
         assert_refused(alice.api.get("/users/me"), 401, "invalid_token")
@@ -118,7 +120,9 @@ class TestTombstone:
         validate(bob)
         alice.api.patch(f"/users/org/{bob.user.id}", {"role": "admin"})
 
-        gate.remember_facts(str(bob.user.id), bob.session_id, b'["member","full",false]')
+        gate.remember_facts(
+            cache_tag(bob.organization_id, bob.user.id), bob.session_id, b'["member","full",false]'
+        )
 
         assert redis.get(facts_key(bob)) == b""
         response, found = validate(bob)

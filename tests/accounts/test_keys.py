@@ -59,16 +59,32 @@ class TestJwks:
         key = jwt.PyJWK(published()[kid_of(alice.access_token)])
 
         claims = jwt.decode(
-            alice.access_token, key, algorithms=["RS256"], audience=settings.JWT_AUDIENCE, issuer=settings.JWT_ISSUER
+            alice.access_token,
+            key,
+            algorithms=["RS256"],
+            audience=settings.JWT_AUDIENCE,
+            issuer=settings.JWT_ISSUER,
         )
 
         assert claims["sub"] == str(alice.user.id)
         assert claims["exp"] - claims["iat"] == 15 * 60
         assert set(claims) == {
-            "iss", "aud", "sub", "user_id", "org_id", "sid", "jti", "iat", "nbf", "exp", "token_type",
+            "iss",
+            "aud",
+            "sub",
+            "user_id",
+            "org_id",
+            "sid",
+            "jti",
+            "iat",
+            "nbf",
+            "exp",
+            "token_type",
         }
         assert jwt.get_unverified_header(alice.access_token) == {
-            "alg": "RS256", "typ": "at+jwt", "kid": keys.first,
+            "alg": "RS256",
+            "typ": "at+jwt",
+            "kid": keys.first,
         }
 
     def test_its_ids_are_thumbprints(self, keys):

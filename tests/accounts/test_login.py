@@ -54,7 +54,14 @@ class TestLogin:
 
         assert response.status_code == 200
         tokens = response.json()
-        assert set(tokens) == {"access_token", "refresh_token", "token_type", "expires_in", "user_id", "org_id"}
+        assert set(tokens) == {
+            "access_token",
+            "refresh_token",
+            "token_type",
+            "expires_in",
+            "user_id",
+            "org_id",
+        }
         assert (tokens["user_id"], tokens["org_id"]) == (str(alice.user.id), str(alice.organization_id))
         assert response.headers["Cache-Control"] == "no-store"
         sessions = Api(tokens["access_token"]).get("/auth/sessions").json()["data"]
@@ -76,7 +83,9 @@ class TestLogin:
     def test_it_reports_fields(self, anonymous):
         assert_field_errors(
             anonymous.post("/auth/login", {"email": 5, "passwort": "x"}),
-            ("#/email", "invalid"), ("#/password", "required"), ("#/passwort", "unknown_field"),
+            ("#/email", "invalid"),
+            ("#/password", "required"),
+            ("#/passwort", "unknown_field"),
         )
 
 
@@ -122,7 +131,9 @@ class TestTooManyFailures:
     @pytest.mark.parametrize("email", ["alice@acme.example", "nobody@acme.example"])
     def test_they_block_the_address_for_a_while(self, anonymous, alice, email):
         for _ in range(5):
-            assert_refused(anonymous.post("/auth/login", credentials(email, WRONG)), 401, "invalid_credentials")
+            assert_refused(
+                anonymous.post("/auth/login", credentials(email, WRONG)), 401, "invalid_credentials"
+            )
 
         blocked = anonymous.post("/auth/login", credentials(email.upper(), PASSWORD))
 
@@ -140,7 +151,9 @@ class TestTooManyFailures:
             end_block(redis)
             assert anonymous.post("/auth/login", credentials(email, WRONG)).status_code == 401
         expected = [30, 60, 120, 240, 480, 900]
-        assert all(longest - 5 <= wait <= longest for wait, longest in zip(waits, expected, strict=True)), waits
+        assert all(longest - 5 <= wait <= longest for wait, longest in zip(waits, expected, strict=True)), (
+            waits
+        )
 
     def test_another_address_is_not_blocked(self, anonymous, alice, bob):
         for _ in range(6):

@@ -74,7 +74,7 @@ class TestLogout:
         alice.api.post("/auth/logout")
 
         redis = get_redis_connection("default")
-        assert redis.ttl(f"{{{alice.user.id}}}:revoked:sid:{alice.session_id}") > 890
+        assert redis.ttl(f"{{{alice.organization_id}:{alice.user.id}}}:revoked:sid:{alice.session_id}") > 890
 
     @pytest.mark.parametrize("garbage", ["rubbish", "a.b.c", "x" * 4096])
     def test_it_accepts_garbage(self, anonymous, garbage):
@@ -129,6 +129,9 @@ class TestRefusals:
         response = alice.api.post("/auth/logout", {"scope": "all", "refresh_token": 5, "force": True})
 
         assert_field_errors(
-            response, ("#/refresh_token", "invalid"), ("#/scope", "invalid_choice"), ("#/force", "unknown_field")
+            response,
+            ("#/refresh_token", "invalid"),
+            ("#/scope", "invalid_choice"),
+            ("#/force", "unknown_field"),
         )
         assert alice.api.get("/users/me").status_code == 200

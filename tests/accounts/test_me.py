@@ -25,7 +25,11 @@ class TestReadMe:
             "locale": "en",
             "timezone": "UTC",
             "org": {
-                "id": str(alice.organization_id), "slug": "acme", "name": "Acme", "plan": "free", "access": "full",
+                "id": str(alice.organization_id),
+                "slug": "acme",
+                "name": "Acme",
+                "plan": "free",
+                "access": "full",
             },
         }
         assert response.headers["Cache-Control"] == "no-store"
@@ -88,7 +92,10 @@ class TestChangeMe:
 
     def test_it_speaks_merge_patch(self, alice):
         response = Client().patch(
-            "/users/me", '{"name": "Al"}', content_type="application/merge-patch+json", headers=alice.api.headers
+            "/users/me",
+            '{"name": "Al"}',
+            content_type="application/merge-patch+json",
+            headers=alice.api.headers,
         )
 
         assert (response.status_code, response.json()["name"]) == (200, "Al")
@@ -128,7 +135,9 @@ class TestChangeMe:
     def test_it_refuses(self, alice, change, pointer, code):
         before = alice.api.get("/users/me").json()
 
-        assert_field_errors(alice.api.patch("/users/me", {"timezone": "Asia/Tokyo"} | change), (pointer, code))
+        assert_field_errors(
+            alice.api.patch("/users/me", {"timezone": "Asia/Tokyo"} | change), (pointer, code)
+        )
 
         assert alice.api.get("/users/me").json() == before
 

@@ -1,12 +1,17 @@
+import os
+from concurrent.futures import ThreadPoolExecutor
 from uuid import uuid4
 
+import psycopg
 import pytest
+from django.db import connections
 
 from accounts.models import User
 from tenancy.context import org_context
 from tenancy.models import Role
 from tests.accounts.asking import assert_field_errors, assert_refused, queries
 from tests.conftest import Api, make_member, make_owner
+from tests.project.launching import eventually
 
 
 def make_admin(alice):
@@ -45,7 +50,14 @@ class TestListMembers:
         assert [member["id"] for member in listed["data"]] == [str(alice.user.id), str(bob.user.id)]
         second = listed["data"][1]
         assert set(second) == {
-            "id", "email", "email_verified", "name", "role", "active", "created_at", "last_login_at",
+            "id",
+            "email",
+            "email_verified",
+            "name",
+            "role",
+            "active",
+            "created_at",
+            "last_login_at",
         }
         assert (second["email"], second["role"], second["active"]) == ("bob@acme.example", "member", True)
 
@@ -169,7 +181,11 @@ class TestChangeMember:
     def test_an_empty_change_changes_nothing(self, alice, bob):
         response = alice.api.patch(path(bob), {})
 
-        assert (response.status_code, response.json()["role"], response.json()["active"]) == (200, "member", True)
+        assert (response.status_code, response.json()["role"], response.json()["active"]) == (
+            200,
+            "member",
+            True,
+        )
 
     def test_ownership_can_be_handed_over(self, alice, bob):
         assert alice.api.patch(path(bob), {"role": "owner"}).status_code == 200
@@ -264,3 +280,40 @@ class TestRemoveMember:
 
     def test_members_remove_nobody(self, alice, bob):
         assert_refused(bob.api.delete(path(alice)), 403, "insufficient_role")
+
+
+class TestRaceWithALogIn:
+    """A log-in holds the member's row and then refers to the organization's; a change must not wait crosswise."""
+
+    @pytest.mark.parametrize("method", ["patch", "delete"])
+    def test_the_change_waits_for_the_log_in_and_ends_its_session(self, method, alice, bob, owner_connection):
+        with psycopg.connect(os.environ["OWNER_DATABASE_URL"]) as login:
+            login.execute("SELECT id FROM accounts_user WHERE id = %s FOR UPDATE", [bob.user.id])
+            with ThreadPoolExecutor() as pool:
+                body = {"active": False} if method == "patch" else {}
+                change = pool.submit(change_member_over_http, alice, method, bob, body)
+                assert eventually(lambda: is_waiting(owner_connection))
+                login.execute(
+                    "INSERT INTO accounts_session (id, organization_id, user_id, created_at, last_seen_at, expires_at, "
+                    "user_agent, refresh_generation, recent_rotations, revoke_reason) VALUES (gen_random_uuid(), %s, %s, "
+                    "now(), now(), now() + interval '1 day', '', 1, '[]', '')",
+                    [bob.organization_id, bob.user.id],
+                )
+                login.commit()
+                assert change.result(timeout=30) in (200, 204)
+        live = owner_connection.execute(
+            "SELECT count(*) FROM accounts_session WHERE user_id = %s AND revoked_at IS NULL", [bob.user.id]
+        )
+        assert live.fetchone() == (0,)
+
+
+def change_member_over_http(alice, method, bob, body):
+    try:
+        path = f"/users/org/{bob.user.id}"
+        return (alice.api.patch(path, body) if method == "patch" else alice.api.delete(path)).status_code
+    finally:
+        connections.close_all()
+
+
+def is_waiting(connection):
+    return connection.execute("SELECT count(*) FROM pg_locks WHERE NOT granted").fetchone()[0]

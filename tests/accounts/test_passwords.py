@@ -20,7 +20,9 @@ def codes(password, *, email="zoe@acme.example", name="Zoe Zimmermann", organiza
 
 
 class TestCheckNewPassword:
-    @pytest.mark.parametrize("password", [PASSWORD, "x" * 127 + "y", "        qz9v", "ééééééé€", "no-digits-no-capitals"])
+    @pytest.mark.parametrize(
+        "password", [PASSWORD, "x" * 127 + "y", "        qz9v", "ééééééé€", "no-digits-no-capitals"]
+    )
     def test_it_accepts(self, password):
         assert codes(password) == set()
 
@@ -40,7 +42,11 @@ class TestCheckNewPassword:
         assert codes(password) == expected
 
     def test_it_gives_every_reason(self):
-        assert codes("pass", name="pass") == {"password_too_short", "password_too_common", "password_too_similar"}
+        assert codes("pass", name="pass") == {
+            "password_too_short",
+            "password_too_common",
+            "password_too_similar",
+        }
 
 
 class TestHash:

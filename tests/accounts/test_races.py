@@ -37,7 +37,9 @@ class TestRegister:
         responses = at_once(*(register(email, f"Org {number}") for number, email in enumerate(emails)))
 
         assert Counter(response.status_code for response in responses) == {201: 1, 409: 19}
-        assert {response.json()["code"] for response in responses if response.status_code == 409} == {"email_taken"}
+        assert {response.json()["code"] for response in responses if response.status_code == 409} == {
+            "email_taken"
+        }
         assert count(owner_connection, "accounts_user") == count(owner_connection, "accounts_session") == 1
         assert count(owner_connection, "tenancy_organization") == 2
         assert len(jobs(owner_connection, "send_email")) == 1
@@ -46,7 +48,9 @@ class TestRegister:
         responses = at_once(*(register(f"n{number}@new.example", "Same") for number in range(12)))
 
         assert [response.status_code for response in responses] == [201] * 12
-        slugs = owner_connection.execute("SELECT slug FROM tenancy_organization WHERE name = 'Same'").fetchall()
+        slugs = owner_connection.execute(
+            "SELECT slug FROM tenancy_organization WHERE name = 'Same'"
+        ).fetchall()
         assert len(set(slugs)) == 12
 
 

@@ -3,6 +3,7 @@
 import pytest
 from django.test import Client
 
+from accounts.tokens import cache_tag
 from saas.kit.gate import address_tag
 from saas.kit.rate_limits import ANONYMOUS, AUTHENTICATED, hit
 from tests.accounts.asking import assert_refused
@@ -42,7 +43,8 @@ class TestAnonymous:
         assert waits == sorted(waits, reverse=True)
 
     @pytest.mark.parametrize(
-        "header", ["X-Forwarded-For", "X-Real-Ip", "Forwarded", "X-Client-Ip", "True-Client-Ip", "Cf-Connecting-Ip"]
+        "header",
+        ["X-Forwarded-For", "X-Real-Ip", "Forwarded", "X-Client-Ip", "True-Client-Ip", "Cf-Connecting-Ip"],
     )
     def test_a_spoofed_header_changes_nothing(self, header):
         use_up(ANONYMOUS, address_tag(HERE), leave=3)
@@ -89,7 +91,7 @@ class TestAnonymous:
 
 class TestAuthenticated:
     def test_1000_a_minute_for_a_user(self, alice):
-        use_up(AUTHENTICATED, str(alice.user.id), leave=1)
+        use_up(AUTHENTICATED, cache_tag(alice.organization_id, alice.user.id), leave=1)
 
         last, denied = alice.api.get("/users/me"), alice.api.get("/users/me")
 
@@ -103,12 +105,12 @@ class TestAuthenticated:
     def test_all_sessions_of_a_user_share_it(self, alice):
         log_in = {"email": "alice@acme.example", "password": "a-long-enough-secret"}
         other = Api().post("/auth/login", log_in).json()
-        use_up(AUTHENTICATED, str(alice.user.id))
+        use_up(AUTHENTICATED, cache_tag(alice.organization_id, alice.user.id))
 
         assert_refused(Api(other["access_token"]).get("/users/me"), 429, "rate_limited")
 
     def test_others_behind_the_same_address_are_not_held_up(self, alice, bob):
-        use_up(AUTHENTICATED, str(alice.user.id))
+        use_up(AUTHENTICATED, cache_tag(alice.organization_id, alice.user.id))
         use_up(ANONYMOUS, address_tag(HERE))
 
         assert bob.api.get("/users/me").status_code == 200
@@ -116,7 +118,9 @@ class TestAuthenticated:
 
 
 class TestExempt:
-    @pytest.mark.parametrize("path", ["/health", "/health/live", "/health/ready", "/metrics", "/.well-known/jwks.json"])
+    @pytest.mark.parametrize(
+        "path", ["/health", "/health/live", "/health/ready", "/metrics", "/.well-known/jwks.json"]
+    )
     def test_these_paths_are_not_limited(self, path):
         use_up(ANONYMOUS, address_tag(HERE))
 

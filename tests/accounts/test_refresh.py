@@ -31,7 +31,14 @@ class TestRefresh:
 
         assert response.status_code == 200
         tokens = response.json()
-        assert set(tokens) == {"access_token", "refresh_token", "token_type", "expires_in", "user_id", "org_id"}
+        assert set(tokens) == {
+            "access_token",
+            "refresh_token",
+            "token_type",
+            "expires_in",
+            "user_id",
+            "org_id",
+        }
         assert generation(tokens["refresh_token"]) == generation(alice.refresh_token) + 1
         assert str(verify_access_token(tokens["access_token"]).sid) == alice.session_id
         assert Api(tokens["access_token"]).get("/users/me").status_code == 200
@@ -98,7 +105,9 @@ class TestReuse:
         self.assert_session_ended(alice, owner_connection)
 
     def test_leaves_the_other_sessions_alone(self, alice, fake_clock):
-        other = Api().post("/auth/login", {"email": alice.user.email, "password": "a-long-enough-secret"}).json()
+        other = (
+            Api().post("/auth/login", {"email": alice.user.email, "password": "a-long-enough-secret"}).json()
+        )
         successor(alice.refresh_token)
         fake_clock.advance(seconds=61)
 

@@ -10,8 +10,14 @@ BODY = {"email": "Nora@New.example", "password": PASSWORD, "org": "New & Co", "n
 
 
 def nothing_is_there(owner):
-    return (count(owner, "accounts_user"), count(owner, "accounts_session"), count(owner, "procrastinate_jobs")) == (
-        0, 0, 0,
+    return (
+        count(owner, "accounts_user"),
+        count(owner, "accounts_session"),
+        count(owner, "procrastinate_jobs"),
+    ) == (
+        0,
+        0,
+        0,
     ) and count(owner, "tenancy_organization") == 1
 
 
@@ -22,16 +28,30 @@ class TestRegister:
         assert response.status_code == 201
         made = response.json()
         assert set(made) == {
-            "token", "access_token", "refresh_token", "token_type", "expires_in", "user_id", "org_id",
+            "token",
+            "access_token",
+            "refresh_token",
+            "token_type",
+            "expires_in",
+            "user_id",
+            "org_id",
         }
-        assert (made["token"], made["token_type"], made["expires_in"]) == (made["access_token"], "Bearer", 900)
+        assert (made["token"], made["token_type"], made["expires_in"]) == (
+            made["access_token"],
+            "Bearer",
+            900,
+        )
         assert response.headers["Cache-Control"] == "no-store"
         claims = verify_access_token(made["token"])
         assert (str(claims.user_id), str(claims.org_id)) == (made["user_id"], made["org_id"])
         me = Api(made["token"]).get("/users/me").json()
         assert (me["email"], me["name"], me["role"]) == ("Nora@New.example", "Nora", "owner")
         assert me["org"] == {
-            "id": made["org_id"], "slug": "new-co", "name": "New & Co", "plan": "free", "access": "full",
+            "id": made["org_id"],
+            "slug": "new-co",
+            "name": "New & Co",
+            "plan": "free",
+            "access": "full",
         }
 
     def test_it_accepts_organization_as_an_alias(self, anonymous):
@@ -80,7 +100,10 @@ class TestRegister:
 class TestWhatRegisterRefuses:
     def test_nothing_at_all(self, anonymous, owner_connection):
         assert_field_errors(
-            anonymous.post("/auth/register", {}), ("#/email", "required"), ("#/password", "required"), ("#/org", "required")
+            anonymous.post("/auth/register", {}),
+            ("#/email", "required"),
+            ("#/password", "required"),
+            ("#/org", "required"),
         )
         assert nothing_is_there(owner_connection)
 
@@ -136,12 +159,16 @@ class TestWhatRegisterRefuses:
         assert_field_errors(response, ("#/password", code))
         assert nothing_is_there(owner_connection)
 
-    @pytest.mark.parametrize("password", ["x7-" * 42 + "yz", " spaces around ", "päßwörter-日本", "tab\tin the middle"])
+    @pytest.mark.parametrize(
+        "password", ["x7-" * 42 + "yz", " spaces around ", "päßwörter-日本", "tab\tin the middle"]
+    )
     def test_but_any_characters_may_be_in_a_password(self, anonymous, password):
         body = BODY | {"password": password}
         assert anonymous.post("/auth/register", body).status_code == 201
 
-        assert anonymous.post("/auth/login", {"email": BODY["email"], "password": password}).status_code == 200
+        assert (
+            anonymous.post("/auth/login", {"email": BODY["email"], "password": password}).status_code == 200
+        )
         cut = {"email": BODY["email"], "password": password[:-1]}
         assert anonymous.post("/auth/login", cut).status_code == 401
 

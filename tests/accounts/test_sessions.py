@@ -31,7 +31,9 @@ class TestListSessions:
 
         fake_clock.advance(days=31)
         fresh = log_in(alice, "Fourth")
-        agents = [each["user_agent"] for each in Api(fresh["access_token"]).get("/auth/sessions").json()["data"]]
+        agents = [
+            each["user_agent"] for each in Api(fresh["access_token"]).get("/auth/sessions").json()["data"]
+        ]
         assert agents == ["Fourth"]
 
     def test_a_long_user_agent_is_cut(self, alice):

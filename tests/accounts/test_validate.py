@@ -43,7 +43,14 @@ class TestValidate:
 
     def test_nor_of_one_that_is_not_valid(self, alice, bob):
         bob.api.post("/auth/logout")
-        for token in (bob.access_token, bob.refresh_token, alice.refresh_token, "rubbish", "x" * 4096, "ü.ü.ü"):
+        for token in (
+            bob.access_token,
+            bob.refresh_token,
+            alice.refresh_token,
+            "rubbish",
+            "x" * 4096,
+            "ü.ü.ü",
+        ):
             assert alice.api.post("/auth/validate", {"token": token}).json() == INACTIVE
 
     def test_nor_of_one_that_is_expired(self, alice, bob, fake_clock):
@@ -59,7 +66,9 @@ class TestValidate:
         bob.api.post("/auth/logout")
 
         assert_refused(anonymous.post("/auth/validate"), 401, "not_authenticated")
-        assert_refused(anonymous.post("/auth/validate", {"token": alice.access_token}), 401, "not_authenticated")
+        assert_refused(
+            anonymous.post("/auth/validate", {"token": alice.access_token}), 401, "not_authenticated"
+        )
         assert_refused(Api("rubbish").post("/auth/validate"), 401, "invalid_token")
         assert_refused(bob.api.post("/auth/validate", {"token": alice.access_token}), 401, "invalid_token")
 

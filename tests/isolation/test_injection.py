@@ -11,6 +11,7 @@ from django.conf import settings
 
 from tenancy.context import SET_CONTEXT, org_context, sign_context
 from tenancy.jobs import defer
+from tests.conftest import manage
 from tests.isolation.conftest import enter
 
 COUNT = "SELECT count(*) FROM accounts_user"
@@ -39,7 +40,13 @@ class TestContext:
         expires, key_id = 4_000_000_000, settings.TENANCY_CONTEXT_KEYS[0].id
         message = f"{charlie.organization_id}:{expires}".encode()
         signature = hmac.new(b"guess" * 8, message, hashlib.sha256).hexdigest()
-        for proof in (f"{expires}:{key_id}:{signature}", f"{expires}:{key_id}:", "", "::", f"{expires}:none:{signature}"):
+        for proof in (
+            f"{expires}:{key_id}:{signature}",
+            f"{expires}:{key_id}:",
+            "",
+            "::",
+            f"{expires}:none:{signature}",
+        ):
             inside.execute(SET_CONTEXT, [str(charlie.organization_id), proof])
             refused(inside, COUNT)
 
@@ -104,7 +111,13 @@ class TestActivity:
 
 class TestQueue:
     @pytest.mark.parametrize(
-        "table", ["procrastinate_jobs", "procrastinate_events", "procrastinate_workers", "procrastinate_periodic_defers"]
+        "table",
+        [
+            "procrastinate_jobs",
+            "procrastinate_events",
+            "procrastinate_workers",
+            "procrastinate_periodic_defers",
+        ],
     )
     def test_its_tables_cannot_be_read_or_written(self, inside, table):
         refused(inside, f"SELECT * FROM {table}")
@@ -134,7 +147,9 @@ class TestInference:
             "JOIN pg_class c ON c.oid = x.indrelid WHERE x.indisunique AND c.relrowsecurity "
             "AND c.relname NOT LIKE 'procrastinate%'"
         ).fetchall()
-        global_keys = {(table, tuple(columns)) for table, _, columns in rows if columns[0] != "organization_id"}
+        global_keys = {
+            (table, tuple(columns)) for table, _, columns in rows if columns[0] != "organization_id"
+        }
         assert global_keys == {
             ("accounts_session", ("id",)),
             ("accounts_user", ("id",)),
@@ -147,3 +162,23 @@ class TestInference:
         with sql.transaction():
             enter(sql, uuid4())
             assert sql.execute(COUNT).fetchone() == (0,)
+
+
+class TestServer:
+    def test_large_objects_are_refused(self, inside):
+        refused(inside, "SELECT lo_from_bytea(0, 'abc')")
+        refused(inside, "SELECT lo_create(0)")
+
+    def test_other_sessions_cannot_be_ended(self, inside):
+        refused(
+            inside, "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid()"
+        )
+
+
+class TestBlacklistJob:
+    def test_it_cannot_end_anothers_session(self, alice, charlie):
+        assert charlie.api.get("/users/me").status_code == 200
+        with org_context(alice.organization_id):
+            defer("blacklist_sessions", sessions={str(charlie.user.id): [charlie.session_id]})
+        manage("worker", "--once")
+        assert charlie.api.get("/users/me").status_code == 200

@@ -31,7 +31,9 @@ def test_anothers_id_is_not_found(name, alice, charlie):
     path, methods = BY_ID[name]
     own = path.format(session=alice.session_id, user=alice.user.id)
     foreign = path.format(session=charlie.session_id, user=charlie.user.id)
-    missing = path.format(session="0" * 8 + "-0000-4000-8000-" + "0" * 12, user="0" * 8 + "-0000-4000-8000-" + "0" * 12)
+    missing = path.format(
+        session="0" * 8 + "-0000-4000-8000-" + "0" * 12, user="0" * 8 + "-0000-4000-8000-" + "0" * 12
+    )
     for method in methods:
         answers = [getattr(alice.api, method)(each) for each in (foreign, missing)]
         bodies = [{k: v for k, v in a.json().items() if k not in ("instance", "request_id")} for a in answers]

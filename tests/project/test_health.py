@@ -14,7 +14,6 @@ from saas.kit.breaker import Breaker
 from saas.kit.redis import PoolStatus, cache_settings
 
 
-
 @pytest.fixture
 def client():
     return Client()

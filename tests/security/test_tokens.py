@@ -97,7 +97,9 @@ class TestSignature:
         for secret in secrets:
             assert_invalid(f"{message}.{encode(hmac.digest(secret, message.encode(), digest))}")
 
-    @pytest.mark.parametrize("algorithm", ["RS384", "RS512", "PS256", "ES256", "EdDSA", "rs256", 5, None, ["RS256"]])
+    @pytest.mark.parametrize(
+        "algorithm", ["RS384", "RS512", "PS256", "ES256", "EdDSA", "rs256", 5, None, ["RS256"]]
+    )
     def test_another_algorithm_in_the_header(self, forger, algorithm):
         assert_invalid(forger.with_header(alg=algorithm))
 
@@ -116,7 +118,9 @@ class TestSignature:
 
 
 class TestHeader:
-    @pytest.mark.parametrize("kid", ["unknown", "", "../keys.json", "/dev/null", None, 5, True, ["a"], {"a": 1}, "ü"])
+    @pytest.mark.parametrize(
+        "kid", ["unknown", "", "../keys.json", "/dev/null", None, 5, True, ["a"], {"a": 1}, "ü"]
+    )
     def test_unknown_kid(self, forger, kid):
         assert_invalid(forger.with_header(kid=kid))
 
@@ -155,7 +159,9 @@ class TestHeader:
 
 
 class TestClaims:
-    @pytest.mark.parametrize("aud", ["other", "", None, 5, True, ["saas-api"], ["saas-api", "other"], [], {"a": 1}])
+    @pytest.mark.parametrize(
+        "aud", ["other", "", None, 5, True, ["saas-api"], ["saas-api", "other"], [], {"a": 1}]
+    )
     def test_wrong_aud(self, forger, aud):
         assert_invalid(forger.with_claims(aud=aud))
 
@@ -170,7 +176,21 @@ class TestClaims:
     @pytest.mark.parametrize("name", ["exp", "iat", "nbf"])
     @pytest.mark.parametrize(
         "value",
-        [None, "9999999999", "soon", "", 9999999999.5, -1, -(10**30), 10**30, True, False, [], {}, 253402300800],
+        [
+            None,
+            "9999999999",
+            "soon",
+            "",
+            9999999999.5,
+            -1,
+            -(10**30),
+            10**30,
+            True,
+            False,
+            [],
+            {},
+            253402300800,
+        ],
     )
     def test_a_time_that_is_none(self, forger, name, value):
         assert_invalid(forger.with_claims(**{name: value}))
@@ -199,8 +219,10 @@ class TestClaims:
     def test_an_id_of_somebody_else(self, forger, charlie, name):
         """Only we can sign such a token; the session's row refuses it all the same."""
         foreign = {
-            "user_id": charlie.user.id, "sub": charlie.user.id,
-            "org_id": charlie.organization_id, "sid": charlie.session_id,
+            "user_id": charlie.user.id,
+            "sub": charlie.user.id,
+            "org_id": charlie.organization_id,
+            "sid": charlie.session_id,
         }
         assert_invalid(forger.with_claims(**{name: str(foreign[name])}))
 
@@ -208,14 +230,20 @@ class TestClaims:
     def test_a_generation_that_is_none(self, forger, generation):
         assert_invalid(forger.with_claims(gen=generation))
 
-    @pytest.mark.parametrize("payload", [b"[]", b"5", b"null", b'"x"', b"", b"{", b"\xff\xfe", b"[" * 1000, b"{}"])
+    @pytest.mark.parametrize(
+        "payload", [b"[]", b"5", b"null", b'"x"', b"", b"{", b"\xff\xfe", b"[" * 1000, b"{}"]
+    )
     def test_no_object(self, forger, payload):
         assert_invalid(sign(forger.header, payload))
 
     def test_repeated_names(self, forger, charlie):
         """Two readers could understand it differently (RFC 7519, 4)."""
         body = json.dumps(forger.claims)
-        for name, value in (("exp", 9999999999), ("org_id", str(charlie.organization_id)), ("sub", forger.claims["sub"])):
+        for name, value in (
+            ("exp", 9999999999),
+            ("org_id", str(charlie.organization_id)),
+            ("sub", forger.claims["sub"]),
+        ):
             repeated = f'{{"{name}": {json.dumps(value)}, {body[1:]}'
             assert_invalid(sign(forger.header, repeated.encode()))
 
@@ -248,17 +276,42 @@ class TestSerialization:
     def test_anything_around_it(self, forger):
         token = forger.token
         for changed in (
-            token + "x", token + "=", token + "==", token + ".", "." + token, token + ".x", token + "\t", token + ",",
-            token + " x", token + "%20", token + "\xa0", token + "\x85", "x" + token, f'"{token}"', token * 2,
-            token.replace(".", " . "), token.replace(".", ".."), token[:-1], token[:-4], token[1:],
+            token + "x",
+            token + "=",
+            token + "==",
+            token + ".",
+            "." + token,
+            token + ".x",
+            token + "\t",
+            token + ",",
+            token + " x",
+            token + "%20",
+            token + "\xa0",
+            token + "\x85",
+            "x" + token,
+            f'"{token}"',
+            token * 2,
+            token.replace(".", " . "),
+            token.replace(".", ".."),
+            token[:-1],
+            token[:-4],
+            token[1:],
         ):
             assert_invalid(changed)
 
     def test_empty_parts(self, forger):
         head, body, signature = forger.token.split(".")
         for token in (
-            "", ".", "..", "...", f"{head}..{signature}", f".{body}.{signature}", f"{head}.{body}.", f"{head}.{body}",
-            head, f"{head}.{body}.{signature}.{signature}.{signature}",
+            "",
+            ".",
+            "..",
+            "...",
+            f"{head}..{signature}",
+            f".{body}.{signature}",
+            f"{head}.{body}.",
+            f"{head}.{body}",
+            head,
+            f"{head}.{body}.{signature}.{signature}.{signature}",
         ):
             assert_invalid(token or " ")
 
@@ -289,7 +342,18 @@ class TestSerialization:
         assert_invalid(forger.token + text)
 
     @pytest.mark.parametrize(
-        "header", ["Bearer", "Bearer ", "bearer", "Basic {}", "Token {}", "{}", "Bearer\t{}", "Bearer: {}", "Bearer {},{}"]
+        "header",
+        [
+            "Bearer",
+            "Bearer ",
+            "bearer",
+            "Basic {}",
+            "Token {}",
+            "{}",
+            "Bearer\t{}",
+            "Bearer: {}",
+            "Bearer {},{}",
+        ],
     )
     def test_another_scheme(self, forger, header):
         value = header.replace("{}", forger.token)

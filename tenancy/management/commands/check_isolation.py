@@ -15,7 +15,9 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         if "owner" not in settings.DATABASES:
-            raise CommandError("OWNER_DATABASE_URL is not set: only the owner sees every row that a key may violate")
+            raise CommandError(
+                "OWNER_DATABASE_URL is not set: only the owner sees every row that a key may violate"
+            )
         findings = inspect_isolation()
         if options["json"]:
             self.stdout.write(json.dumps([finding._asdict() for finding in findings]))

@@ -1,0 +1,58 @@
+import os
+
+import psycopg
+import pytest
+from django.db import connections
+
+from tenancy.database import UnsafeDatabaseRole
+from tests.conftest import copy_database, manage, with_database
+
+
+class TestRole:
+    @pytest.mark.parametrize("variable", ["OWNER_DATABASE_URL", "BOOTSTRAP_DATABASE_URL"])
+    def test_a_role_that_passes_the_fence_is_refused(self, variable, own_database):
+        unsafe = connections.create_connection("default")
+        url = psycopg.conninfo.conninfo_to_dict(os.environ[variable])
+        unsafe.settings_dict = {**unsafe.settings_dict, "USER": url["user"], "PASSWORD": url["password"]}
+        with pytest.raises(UnsafeDatabaseRole, match=url["user"]):
+            unsafe.ensure_connection()
+        assert unsafe.connection is None
+
+
+class TestBootstrap:
+    def test_running_it_again_changes_nothing(self, own_database):
+        done = manage("bootstrap_database")
+        assert "none, all were there" in done.stdout
+        assert "was there" in done.stdout
+
+    def test_it_refuses_a_role_without_the_right(self, own_database):
+        done = manage("bootstrap_database", check=False, BOOTSTRAP_DATABASE_URL=os.environ["DATABASE_URL"])
+        assert done.returncode == 1
+        assert "superuser" in done.stderr
+
+
+class TestMigrate:
+    def test_it_refuses_a_role_that_the_fence_holds(self, own_database):
+        done = manage("migrate", check=False, OWNER_DATABASE_URL=os.environ["DATABASE_URL"])
+        assert done.returncode == 1
+        assert "lacks BYPASSRLS" in done.stderr
+
+
+def test_a_composite_key_over_a_violating_row_fails(own_database, superuser_url, alice, charlie):
+    name = f"{own_database}_violated"
+    for connection in connections.all(initialized_only=True):
+        connection.close()
+    copy_database(superuser_url, name, template=own_database)
+    key = "accounts_session_user_in_organization"
+    with psycopg.connect(with_database(os.environ["OWNER_DATABASE_URL"], name), autocommit=True) as owner:
+        owner.execute(f"ALTER TABLE accounts_session DROP CONSTRAINT {key}")
+        changed = owner.execute(
+            "UPDATE accounts_session SET user_id = %s WHERE organization_id = %s",
+            [charlie.user.id, alice.organization_id],
+        )
+        assert changed.rowcount == 1
+        with pytest.raises(psycopg.errors.ForeignKeyViolation):
+            owner.execute(
+                f"ALTER TABLE accounts_session ADD CONSTRAINT {key} FOREIGN KEY (organization_id, user_id) "
+                "REFERENCES accounts_user (organization_id, id)"
+            )

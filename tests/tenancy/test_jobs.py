@@ -1,0 +1,79 @@
+"""Jobs are enqueued with the caller's transaction, and run in the organization that the database stamped."""
+
+import pytest
+from procrastinate.exceptions import ConnectorException
+
+from accounts import tasks
+from tenancy.context import NoOrganizationContext, org_context
+from tenancy.jobs import UnknownTask, UntilItLands, defer
+from tests.conftest import manage
+
+JOBS = "SELECT task_name, status::text, organization_id FROM procrastinate_jobs ORDER BY id"
+
+
+class TestDefer:
+    def test_it_rolls_back_with_the_caller(self, alice, owner_connection):
+        before = owner_connection.execute(JOBS).fetchall()
+        assert before == [("send_email", "todo", alice.organization_id)]
+        with pytest.raises(KeyError), org_context(alice.organization_id):
+            defer("blacklist_sessions", sessions={})
+            raise KeyError
+        assert owner_connection.execute(JOBS).fetchall() == before
+
+    def test_it_refuses_without_a_context(self):
+        with pytest.raises(NoOrganizationContext):
+            defer("blacklist_sessions", sessions={})
+
+    @pytest.mark.parametrize("name", ["prune_sessions", "no_such_task"])
+    def test_it_refuses_what_is_no_organizations_task(self, alice, name):
+        with pytest.raises(UnknownTask), org_context(alice.organization_id):
+            defer(name)
+
+    def test_the_librarys_own_way_is_refused_to_the_app_role(self, alice, monkeypatch):
+        monkeypatch.setattr(tasks.send_email.blueprint.connector, "alias", "default")
+        with pytest.raises(ConnectorException) as refusal:
+            tasks.send_email.defer(message="welcome", user_id=str(alice.user.id), message_id="<x@y>")
+        assert "permission denied" in str(refusal.value.__cause__)
+
+
+class TestWorker:
+    def test_it_runs_a_job_in_its_organization(self, alice, owner_connection, tmp_path):
+        done = manage("worker", "--once", EMAIL_BACKEND="django.core.mail.backends.console.EmailBackend")
+        assert "Welcome to Acme" in done.stdout
+        assert "alice@acme.example" in done.stdout
+        jobs = [row for row in owner_connection.execute(JOBS) if row[0] == "send_email"]
+        assert jobs == [("send_email", "succeeded", alice.organization_id)]
+
+    def test_it_reaches_nobody_elses_rows(self, alice, charlie, owner_connection):
+        owner_connection.execute("DELETE FROM procrastinate_jobs")
+        with org_context(alice.organization_id):
+            defer("send_email", message="welcome", user_id=str(charlie.user.id), message_id="<x@y>")
+        done = manage("worker", "--once", EMAIL_BACKEND="django.core.mail.backends.console.EmailBackend")
+        assert "Subject" not in done.stdout
+        assert "globex" not in done.stdout
+
+    def test_a_platform_task_refuses_a_stamped_job(self, alice, owner_connection):
+        owner_connection.execute("DELETE FROM procrastinate_jobs")
+        with org_context(alice.organization_id):
+            job = defer("send_email", message="welcome", user_id=str(alice.user.id), message_id="<x@y>")
+        owner_connection.execute(
+            "UPDATE procrastinate_jobs SET task_name = 'prune_sessions', args = '{\"timestamp\": 0}' WHERE id = %s",
+            [job],
+        )
+        manage("worker", "--once")
+        status = owner_connection.execute("SELECT status::text FROM procrastinate_jobs WHERE id = %s", [job])
+        assert status.fetchone() == ("failed",)
+
+
+def test_retries_go_on_for_three_days():
+    class Job:
+        attempts = 0
+
+    total = 0
+    strategy = UntilItLands()
+    from datetime import UTC, datetime
+
+    while decision := strategy.get_retry_decision(exception=KeyError(), job=Job):
+        total += (decision.retry_at - datetime.now(UTC)).total_seconds()
+        Job.attempts += 1
+    assert 2.9 < total / 86_400 < 3.2

@@ -107,7 +107,7 @@ def _make_role(connection: psycopg.Connection[Any], role: str, password: str | N
 def _grant(connection: psycopg.Connection[Any], database: str) -> None:
     name, owner = sql.Identifier(database), _name(OWNER)
     everyone = sql.SQL(", ").join([_name(role) for role in ROLES])
-    for statement in (
+    statements: tuple[sql.SQL | sql.Composed, ...] = (
         # With TEMP, injected SQL could plant a temporary table that the connection's next request writes into.
         sql.SQL("REVOKE ALL ON DATABASE {} FROM PUBLIC").format(name),
         sql.SQL("GRANT CONNECT ON DATABASE {} TO {}").format(name, everyone),
@@ -121,7 +121,8 @@ def _grant(connection: psycopg.Connection[Any], database: str) -> None:
         ),
         # What the owner makes is nobody's until a migration grants it.
         sql.SQL("ALTER DEFAULT PRIVILEGES FOR ROLE {} REVOKE EXECUTE ON FUNCTIONS FROM PUBLIC").format(owner),
-    ):
+    )
+    for statement in statements:
         connection.execute(statement)
 
 

@@ -59,7 +59,7 @@ class TestOrm:
     def test_a_row_cannot_be_handed_to_another(self, model, both):
         acme, globex = both
         with (
-            pytest.raises(DatabaseError, match="row-level security|is violated|duplicate key"),
+            pytest.raises(DatabaseError, match=r"row-level security|is violated|duplicate key"),
             org_context(acme),
         ):
             model.objects.filter(**{key_of(model): acme}).update(**{key_of(model): globex})

@@ -54,9 +54,9 @@ check-django: export ALLOWED_HOSTS = app.example.com
 check-django: export TRUSTED_PROXY_COUNT = 1
 check-django: export SENDGRID_API_KEY = SG.for-the-check
 check-django:
+	$(BIN)/python manage.py jwt_keys generate --if-missing
 	$(BIN)/python manage.py bootstrap_database
 	$(BIN)/python manage.py migrate --no-input --verbosity=0
-	$(BIN)/python manage.py jwt_keys generate --if-missing
 	$(BIN)/python manage.py check --deploy --fail-level=WARNING
 	$(BIN)/python manage.py makemigrations --check --dry-run
 	$(BIN)/python manage.py check_isolation

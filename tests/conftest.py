@@ -33,6 +33,15 @@ DEVICE = Device(ip="192.0.2.1", user_agent="tests")
 ROUNDS = 4
 
 
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_makereport(item):
+    """With REQUIRE_ALL=1 nothing may be missing on the machine: a skip is a failure."""
+    report = (yield).get_result()
+    if report.skipped and not hasattr(report, "wasxfail") and os.environ.get("REQUIRE_ALL") == "1":
+        report.outcome = "failed"
+        report.longrepr = f"skipped, but REQUIRE_ALL=1: {report.longrepr}"
+
+
 def with_database(url, name):
     return urlunsplit(urlsplit(url)._replace(path=f"/{name}"))
 

@@ -21,6 +21,7 @@ from accounts.passwords import hash_password
 from accounts.services.registration import register_owner
 from accounts.services.sessions import Device, open_session, session_tokens
 from saas.kit import attempts, clock, rate_limits, redis
+from saas.kit.breaker import Breaker
 from tenancy.bootstrap import bootstrap
 from tenancy.context import org_context
 from tenancy.models import SUPPORT_ORGANIZATION_ID, Role
@@ -118,7 +119,10 @@ def own_database(template_database, superuser_url, django_db_blocker):
         settings.DATABASES[alias]["NAME"] = connections[alias].settings_dict["NAME"] = name
     number = int(worker.removeprefix("gw")) + 1 if worker.startswith("gw") else 0
     os.environ["REDIS_URL"] = with_database(os.environ["REDIS_URL"], number)
-    settings.CACHES["default"]["LOCATION"] = os.environ["REDIS_URL"]
+    # Patient, since these machines are busy: what a slow Redis does has tests of its own.
+    settings.CACHES["default"] = redis.cache_settings(
+        os.environ["REDIS_URL"], max_connections=50, socket_timeout=10, pool_timeout=10
+    )
     os.environ["BCRYPT_ROUNDS"] = str(ROUNDS)
     BulkheadPasswordHasher.rounds = ROUNDS
     django_db_blocker.unblock()
@@ -137,7 +141,7 @@ def clean_slate(own_database):
         owner.execute("DELETE FROM tenancy_organization WHERE id <> %s", [SUPPORT_ORGANIZATION_ID])
         owner.execute("DELETE FROM procrastinate_periodic_defers")
         owner.execute("DELETE FROM procrastinate_jobs")
-    redis.breaker.reset() if hasattr(redis.breaker, "reset") else None
+    redis.breaker = Breaker(on_change=redis._report)
     rate_limits.local_windows.__init__()
     attempts.local_attempts.__init__()
     get_redis_connection("default").flushdb()

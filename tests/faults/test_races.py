@@ -29,7 +29,10 @@ def test_fifty_registrations_of_one_address(web, owner_connection):
     answers = at_once(50, lambda: call(web, "POST", "/auth/register", body=body))
     assert sorted(status for status, _ in answers) == [201] + 49 * [409]
     assert {answer["code"] for status, answer in answers if status == 409} == {"email_taken"}
-    counts = "SELECT (SELECT count(*) FROM tenancy_organization WHERE slug <> 'support'), (SELECT count(*) FROM accounts_user)"
+    counts = (
+        "SELECT (SELECT count(*) FROM tenancy_organization WHERE slug <> 'support'), "
+        "(SELECT count(*) FROM accounts_user)"
+    )
     assert owner_connection.execute(counts).fetchone() == (1, 1)
 
 
@@ -48,7 +51,9 @@ def test_a_killed_worker_leaves_no_half_an_organization(tmp_path, owner_connecti
 
         def kill_workers():
             while not stop.wait(0.3):
-                children = subprocess.run(["pgrep", "-P", str(web.process.pid)], capture_output=True, text=True)
+                children = subprocess.run(
+                    ["pgrep", "-P", str(web.process.pid)], capture_output=True, text=True
+                )
                 for pid in children.stdout.split():
                     try:
                         os.kill(int(pid), signal.SIGKILL)

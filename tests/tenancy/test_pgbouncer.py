@@ -89,4 +89,7 @@ def test_no_context_reaches_the_next_client(bouncer, alice, charlie):
     assert {outside for _, before, _, after in visits for outside in (before[1], after[1])} == {""}
     backends = {answer[0] for _, *answers in visits for answer in answers}
     assert len(backends) == 1, "the clients did not share a connection: the test proves nothing"
-    assert {inside[1] for _, _, inside, _ in visits} == {str(alice.organization_id), str(charlie.organization_id)}
+    assert {inside[1] for _, _, inside, _ in visits} == {
+        str(alice.organization_id),
+        str(charlie.organization_id),
+    }

@@ -1,4 +1,5 @@
 import os
+from uuid import uuid4
 
 import psycopg
 import pytest
@@ -38,19 +39,26 @@ class TestMigrate:
         assert "lacks BYPASSRLS" in done.stderr
 
 
-def test_a_composite_key_over_a_violating_row_fails(own_database, superuser_url, alice, charlie):
+ROWS = """
+    INSERT INTO tenancy_organization (id, slug, name, plan, access, created_at)
+        VALUES (%(acme)s, 'acme', 'Acme', 'free', 'full', now()), (%(globex)s, 'globex', 'Globex', 'free', 'full', now());
+    INSERT INTO accounts_user (id, organization_id, email, password, name, role, locale, timezone, is_staff, created_at,
+        updated_at)
+        VALUES (%(user)s, %(globex)s, 'charlie@globex.example', '!', '', 'owner', 'en', 'UTC', false, now(), now());
+    INSERT INTO accounts_session (id, organization_id, user_id, created_at, last_seen_at, expires_at, user_agent,
+        refresh_generation, recent_rotations, revoke_reason)
+        VALUES (gen_random_uuid(), %(acme)s, %(user)s, now(), now(), now(), '', 1, '[]', '')
+"""
+
+
+def test_a_composite_key_over_a_violating_row_fails(own_database, superuser_url):
     name = f"{own_database}_violated"
-    for connection in connections.all(initialized_only=True):
-        connection.close()
-    copy_database(superuser_url, name, template=own_database)
+    copy_database(superuser_url, name)
     key = "accounts_session_user_in_organization"
-    with psycopg.connect(with_database(os.environ["OWNER_DATABASE_URL"], name), autocommit=True) as owner:
+    url = with_database(os.environ["OWNER_DATABASE_URL"], name)
+    with psycopg.connect(url, autocommit=True, cursor_factory=psycopg.ClientCursor) as owner:
         owner.execute(f"ALTER TABLE accounts_session DROP CONSTRAINT {key}")
-        changed = owner.execute(
-            "UPDATE accounts_session SET user_id = %s WHERE organization_id = %s",
-            [charlie.user.id, alice.organization_id],
-        )
-        assert changed.rowcount == 1
+        owner.execute(ROWS, {name: uuid4() for name in ("acme", "globex", "user")})
         with pytest.raises(psycopg.errors.ForeignKeyViolation):
             owner.execute(
                 f"ALTER TABLE accounts_session ADD CONSTRAINT {key} FOREIGN KEY (organization_id, user_id) "

@@ -4,6 +4,7 @@ import zoneinfo
 from typing import Any
 
 from django.conf import settings
+from drf_spectacular.utils import extend_schema_serializer
 from rest_framework import serializers
 
 from saas.kit.serializers import StrictBooleanField, StrictCharField, StrictEmailField, StrictSerializer
@@ -103,6 +104,8 @@ class SessionAnswer(serializers.Serializer[Any]):
         return bool(session.id == self.context["session_id"])
 
 
+# The answer of an action `list`, which the document would otherwise call an array of these.
+@extend_schema_serializer(many=False)
 class SessionList(serializers.Serializer[Any]):
     data = SessionAnswer(many=True)  # type: ignore[assignment]
 
@@ -164,6 +167,7 @@ class MemberAnswer(serializers.Serializer[Any]):
         return user.email_verified_at is not None
 
 
+@extend_schema_serializer(many=False)
 class MemberList(serializers.Serializer[Any]):
     data = MemberAnswer(many=True)  # type: ignore[assignment]
     next_cursor = serializers.CharField(allow_null=True)

@@ -1,76 +1,21 @@
 """What only the real server shows: it starts with the real configuration, in processes of its own."""
 
-import http.client
 import json
 import os
 import re
 import signal
 import socket
-import subprocess
-import sys
-from contextlib import closing, contextmanager
 
 import pytest
 
 from saas.launcher.processes import free_port
-from tests.project.launching import ROOT, eventually
+from tests.project.launching import eventually
+from tests.project.serving import running, start
 
-GUNICORN = [sys.executable, "-m", "gunicorn", "-c", "deploy/gunicorn.conf.py", "saas.wsgi:application"]
 LIVE_REQUESTS = re.compile(
     r'^django_http_requests_total_by_view_transport_method_total\{.*view="health_live".*\} (\S+)$',
     re.MULTILINE,
 )
-
-
-class Server:
-    def __init__(self, process, port, log):
-        self.process = process
-        self.port = port
-        self.log = log
-
-    def connect(self):
-        return http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
-
-    def get(self, path, **headers):
-        with closing(self.connect()) as connection:
-            connection.request("GET", path, headers=headers)
-            response = connection.getresponse()
-            response.body = response.read()
-            return response
-
-    def send(self, message):
-        """Send bytes as they are; return the answer's status and JSON."""
-        with socket.create_connection(("127.0.0.1", self.port), timeout=30) as connection:
-            connection.sendall(message)
-            with closing(http.client.HTTPResponse(connection)) as answer:
-                answer.begin()
-                return answer.status, json.loads(answer.read())
-
-    def is_up(self):
-        try:
-            return self.get("/health/live").status == 200
-        except OSError:
-            return False
-
-
-def start(log, **variables):
-    port = free_port()
-    environment = {**os.environ, "LOG_FORMAT": "json", "WEB_WORKERS": "2", "PORT": str(port), **variables}
-    with log.open("w") as output:
-        process = subprocess.Popen(GUNICORN, cwd=ROOT, env=environment, stdout=output, stderr=output)
-    return Server(process, port, log)
-
-
-@contextmanager
-def running(log, **variables):
-    server = start(log, **variables)
-    try:
-        assert eventually(lambda: server.is_up() or server.process.poll() is not None), log.read_text()
-        assert server.process.poll() is None, log.read_text()
-        yield server
-    finally:
-        server.process.terminate()
-        server.process.wait(timeout=60)
 
 
 @pytest.fixture(scope="module")

@@ -2,7 +2,10 @@
 
 import json
 import re
+import shutil
 import subprocess
+
+import pytest
 
 from tests.project.launching import ROOT
 from tests.project.test_gunicorn import running
@@ -21,6 +24,7 @@ def walk(port):
     return [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
 
 
+@pytest.mark.skipif(shutil.which("curl") is None, reason="curl is not installed")
 def test_the_walk_through_works(tmp_path):
     with running(tmp_path / "log") as server:
         registered, me, refreshed, logged_out, refused = walk(server.port)

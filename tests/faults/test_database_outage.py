@@ -1,0 +1,65 @@
+"""Without PostgreSQL nothing is taken for valid: 503 with Retry-After, and all is well when it is back."""
+
+import pytest
+
+from tests.conftest import PASSWORD
+from tests.project.launching import eventually
+
+
+@pytest.fixture(params=["redis up", "redis stopped"])
+def redis_state(request, stack, alice):
+    assert stack.all_workers(alice) == {200}
+    if request.param == "redis stopped":
+        stack.stop_redis()
+
+
+def assert_unavailable(answer):
+    assert (answer.status, answer.body["code"]) == (503, "unavailable"), answer
+    assert answer.headers["Content-Type"] == "application/problem+json"
+    assert int(answer.headers["Retry-After"]) > 0
+
+
+def every_way_in(stack, person):
+    login = {"email": person.user.email, "password": PASSWORD}
+    registration = {"email": "new@example.com", "password": PASSWORD, "org": "New"}
+    return [
+        stack.me(person),
+        stack.ask("GET", "/auth/sessions", token=person.access_token),
+        stack.ask("POST", "/auth/login", login),
+        stack.ask("POST", "/auth/register", registration),
+        stack.ask("POST", "/auth/refresh", {"refresh_token": person.refresh_token}),
+        stack.ask("POST", "/auth/logout", {}, token=person.access_token),
+    ]
+
+
+@pytest.mark.usefixtures("redis_state")
+class TestCut:
+    def test_every_way_in_is_unavailable_and_recovers(self, stack, alice):
+        stack.proxy.cut()
+        for answer in every_way_in(stack, alice):
+            assert_unavailable(answer)
+        health = stack.ask("GET", "/health")
+        assert (health.status, health.body["status"]) == (503, "down")
+        assert stack.ask("GET", "/health/live").status == 200
+        stack.proxy.mend()
+        assert stack.all_workers(alice) == {200}
+        assert eventually(lambda: stack.ask("GET", "/health").status == 200)
+
+    def test_a_log_out_that_failed_has_ended_nothing(self, stack, alice):
+        stack.proxy.cut()
+        assert stack.log_out(alice) == 503
+        stack.proxy.mend()
+        assert stack.all_workers(alice) == {200}
+        assert stack.log_out(alice) == 200
+        assert stack.all_workers(alice) == {401}
+
+
+@pytest.mark.usefixtures("redis_state")
+class TestSilent:
+    def test_the_wait_is_bounded_and_it_recovers(self, stack, alice):
+        """Whoever asks gives up after 30 seconds, so an answer is the proof of a bound."""
+        stack.proxy.silence()
+        assert_unavailable(stack.me(alice))
+        assert_unavailable(stack.ask("POST", "/auth/refresh", {"refresh_token": alice.refresh_token}))
+        stack.proxy.mend()
+        assert stack.all_workers(alice) == {200}

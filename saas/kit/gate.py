@@ -106,7 +106,8 @@ def _store(lifetimes: dict[str, int], *, name: str) -> None:
                 pipeline.set(key, TOMBSTONE, ex=seconds)
             pipeline.execute()
 
-    call(operation, name=name)
+    # Redis may be back already, and answering other processes with facts that just ceased to be true.
+    call(operation, name=name, insist=True)
 
 
 def _facts_key(tag: str, sid: str) -> str:

@@ -69,16 +69,19 @@ def _report(is_closed: bool) -> None:
 breaker = Breaker(on_change=_report)
 
 
-def call(operation: Callable[[Redis], T], *, name: str) -> T:
+def call(operation: Callable[[Redis], T], *, name: str, insist: bool = False) -> T:
     """Run an operation on Redis under the breaker; `name` is its label in the metrics.
 
-    Raises RedisUnavailable, at once while the breaker is open. Any other error is a fault in the operation.
+    Raises RedisUnavailable, at once while the breaker is open, unless it must `insist`: what other processes have
+    to learn is sent even so, and takes as long as the timeouts say. Any other error is a fault in the operation.
     """
     try:
         is_probe = breaker.enter()
     except CircuitOpen as error:
-        CALLS.labels(name, "refused").inc()
-        raise RedisUnavailable(name) from error
+        if not insist:
+            CALLS.labels(name, "refused").inc()
+            raise RedisUnavailable(name) from error
+        is_probe = False
     answered = None
     try:
         result = operation(get_redis_connection("default"))

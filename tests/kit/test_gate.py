@@ -1,6 +1,7 @@
 import pytest
 from redis.crc import key_slot
 
+from saas.kit.breaker import State
 from saas.kit.gate import address_tag, check, forget_facts, remember_facts, revoke
 from saas.kit.rate_limits import MINUTE, Limit
 from saas.kit.redis import RedisUnavailable
@@ -224,3 +225,28 @@ class TestAddressTag:
     def test_it_refuses_what_is_no_address(self):
         with pytest.raises(ValueError, match="address"):
             address_tag("localhost")
+
+
+class TestOpenBreaker:
+    """A process that still shuns Redis must not keep a revocation to itself: other processes go on asking it."""
+
+    @pytest.fixture(autouse=True)
+    def open_breaker(self, server, breaker):
+        server.freeze()
+        while breaker.state is not State.OPEN:
+            check(limit=LIMIT, tag="u1", sid="s1", jti="j1")
+        server.thaw()
+        assert not check(limit=LIMIT, tag="u1", sid="s1", jti="j1").redis_answered
+
+    def test_a_revocation_is_written_all_the_same(self, redis):
+        revoke("u1", ["s1"], ["j1"], 60)
+        assert redis.exists("{u1}:revoked:sid:s1", "{u1}:revoked:jti:j1") == 2
+        assert redis.get("{u1}:facts:s1") == b""
+
+    def test_so_are_facts_forgotten(self, redis):
+        forget_facts("u1", ["s1"])
+        assert redis.get("{u1}:facts:s1") == b""
+
+    def test_what_is_no_revocation_waits(self):
+        with pytest.raises(RedisUnavailable):
+            remember_facts("u1", "s1", b"facts")

@@ -2,7 +2,7 @@
 
 PYTHON ?= python3
 VENV ?= .venv
-PYTEST_ARGS ?= -n 0
+PYTEST_ARGS ?= -n 2
 ARGS ?= help
 BIN := $(abspath $(VENV))/bin
 LAUNCHER := $(BIN)/python -m saas.launcher

@@ -12,6 +12,7 @@ import pytest
 from django.conf import settings
 from django.db import connections
 from django.test import Client
+from django.test.signals import setting_changed
 from django_redis import get_redis_connection
 from psycopg import sql
 
@@ -123,6 +124,8 @@ def own_database(template_database, superuser_url, django_db_blocker):
     settings.CACHES["default"] = redis.cache_settings(
         os.environ["REDIS_URL"], max_connections=50, socket_timeout=10, pool_timeout=10
     )
+    # Importing the tests may have opened the cache already: Django would keep that one, on everybody's database.
+    setting_changed.send(sender=None, setting="CACHES", value=settings.CACHES, enter=True)
     os.environ["BCRYPT_ROUNDS"] = str(ROUNDS)
     BulkheadPasswordHasher.rounds = ROUNDS
     django_db_blocker.unblock()
@@ -132,6 +135,10 @@ def own_database(template_database, superuser_url, django_db_blocker):
 
 @pytest.fixture(autouse=True)
 def clean_slate(own_database):
+    database = get_redis_connection("default").connection_pool.connection_kwargs["db"]
+    assert f"/{database}" == urlsplit(os.environ["REDIS_URL"]).path, (
+        "tests of two workers would meet in Redis"
+    )
     yield
     for connection in connections.all(initialized_only=True):
         connection.close()

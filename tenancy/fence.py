@@ -35,18 +35,20 @@ class Fence(DatabaseConstraint):
 
     def create_sql(self, model: Any, schema_editor: Any) -> str:
         table = schema_editor.quote_name(model._meta.db_table)
-        name = schema_editor.quote_name(self.name)
-        column = schema_editor.quote_name(self.column)
         return "; ".join(
             [
                 f"ALTER TABLE {table} ENABLE ROW LEVEL SECURITY",
                 f"ALTER TABLE {table} FORCE ROW LEVEL SECURITY",
-                f"CREATE POLICY {name} ON {table} TO {APP_ROLE} "
-                f"USING ({column} = {IN_FORCE}) WITH CHECK ({column} = {IN_FORCE})",
+                self.policy_sql(table),
                 f"GRANT SELECT, INSERT, UPDATE, DELETE ON {table} TO {APP_ROLE}",
                 *([unique_key_sql(model._meta.db_table)] if self.column != "id" else []),
             ]
         )
+
+    def policy_sql(self, table: str) -> str:
+        """The policy on a table, whose name is quoted already."""
+        mine = f'"{self.column}" = {IN_FORCE}'
+        return f'CREATE POLICY "{self.name}" ON {table} TO {APP_ROLE} USING ({mine}) WITH CHECK ({mine})'
 
     def remove_sql(self, model: Any, schema_editor: Any) -> str:
         table = schema_editor.quote_name(model._meta.db_table)
@@ -119,11 +121,11 @@ class RoleAccess(DatabaseConstraint):
 
     def create_sql(self, model: Any, schema_editor: Any) -> str:
         table = schema_editor.quote_name(model._meta.db_table)
-        return (
-            f"GRANT {self._privilege} ON {table} TO {self.role}; "
-            f"CREATE POLICY {schema_editor.quote_name(self.name)} ON {table} "
-            f"FOR {self.command} TO {self.role} USING ({self.rows})"
-        )
+        return f"GRANT {self._privilege} ON {table} TO {self.role}; {self.policy_sql(table)}"
+
+    def policy_sql(self, table: str) -> str:
+        """The policy on a table, whose name is quoted already."""
+        return f'CREATE POLICY "{self.name}" ON {table} FOR {self.command} TO {self.role} USING ({self.rows})'
 
     def remove_sql(self, model: Any, schema_editor: Any) -> str:
         table = schema_editor.quote_name(model._meta.db_table)

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 from django.apps import apps
-from django.db import connections
+from django.db import connections, transaction
 
 from tenancy.fence import APP_ROLE, Fence, RoleAccess, TenantReference
 
@@ -20,6 +20,11 @@ DML = ("SELECT", "INSERT", "UPDATE", "DELETE")
 FURTHER_GRANTS = {
     (APP_ROLE, "django_migrations", "SELECT"),
     *(("saas_worker", table, privilege) for table in QUEUE_TABLES for privilege in DML),
+}
+
+# Beside the models' policies: (table, policy) and what pg_policies says of it.
+FURTHER_POLICIES = {
+    ("procrastinate_jobs", "queue_of_worker"): ("PERMISSIVE", ["saas_worker"], "ALL", "true", "true"),
 }
 
 ROLES = """
@@ -40,6 +45,7 @@ POLICIES = """
     SELECT tablename, policyname, permissive, roles::text[], cmd, qual, with_check FROM pg_policies
     WHERE schemaname = 'public'
 """
+TWIN_POLICY = "SELECT permissive, roles::text[], cmd, qual, with_check FROM pg_policies WHERE tablename = %s"
 FOREIGN_KEYS = """
     SELECT k.conname, k.conrelid::regclass::text, k.confrelid::regclass::text, k.convalidated,
         (SELECT array_agg(a.attname::text ORDER BY p.n) FROM unnest(k.conkey) WITH ORDINALITY p(attnum, n)
@@ -115,29 +121,32 @@ def _tables(cursor: Any) -> Iterator[Finding]:
 
 
 def _policies(cursor: Any) -> Iterator[Finding]:
+    expected = {**_declared_policies(cursor), **FURTHER_POLICIES}
     cursor.execute(POLICIES)
     found = {(table, name): tuple(rest) for table, name, *rest in cursor.fetchall()}
-    expected = dict(_expected_policies())
-    for key, (role, command, condition) in expected.items():
-        if key not in found:
-            yield Finding("policy_missing", key[0], f"policy {key[1]} is missing")
-            continue
-        permissive, roles, found_command, using, check = found[key]
-        # The fence's condition is compared to the letter; another role's is compared by role and command.
-        texts = {using, check} if condition else {None}
-        if roles != [role] or found_command != command or permissive != "PERMISSIVE" or texts != {condition}:
-            yield Finding("policy_altered", key[0], f"policy {key[1]} is not the one that the model declares")
-    for table, name in found.keys() - expected.keys() - {("procrastinate_jobs", "queue_of_worker")}:
-        yield Finding("policy_unknown", table, f"policy {name} is in no model")
+    for (table, name), policy in expected.items():
+        if (table, name) not in found:
+            yield Finding("policy_missing", table, f"policy {name} is missing")
+        elif found[table, name] != policy:
+            yield Finding("policy_altered", table, f"policy {name} is not the one that is declared")
+    for table, name in found.keys() - expected.keys():
+        yield Finding("policy_unknown", table, f"policy {name} is declared nowhere")
 
 
-def _expected_policies() -> Iterator[tuple[tuple[str, str], tuple[str, str, str | None]]]:
-    for table, constraint in _constraints():
-        if isinstance(constraint, Fence):
-            condition = f"({constraint.column} = ( SELECT tenancy.current_org() AS current_org))"
-            yield (table, constraint.name), (APP_ROLE, "ALL", condition)
-        elif isinstance(constraint, RoleAccess):
-            yield (table, constraint.name), (constraint.role, constraint.command, None)
+def _declared_policies(cursor: Any) -> dict[tuple[str, str], tuple[Any, ...]]:
+    """The models' policies as this PostgreSQL writes them: made on a temporary twin of the table, and rolled back."""
+    declared = {}
+    quote = cursor.db.ops.quote_name
+    with transaction.atomic(using=cursor.db.alias):
+        for number, (table, constraint) in enumerate(_constraints()):
+            if isinstance(constraint, Fence | RoleAccess):
+                twin = quote(f"isolation_twin_{number}")
+                cursor.execute(f"CREATE TEMP TABLE {twin} (LIKE public.{quote(table)})")
+                cursor.execute(constraint.policy_sql(twin))
+                cursor.execute(TWIN_POLICY, [f"isolation_twin_{number}"])
+                declared[table, constraint.name] = cursor.fetchone()
+        transaction.set_rollback(True, using=cursor.db.alias)
+    return declared
 
 
 def _foreign_keys(cursor: Any) -> Iterator[Finding]:

@@ -21,10 +21,6 @@ class Role(models.TextChoices):
     ADMIN = "admin"
     MEMBER = "member"
 
-    def outranks(self, other: str) -> bool:
-        order = [Role.MEMBER, Role.ADMIN, Role.OWNER]
-        return order.index(self) > order.index(Role(other))
-
 
 class Access(models.TextChoices):
     FULL = "full"

@@ -1,11 +1,20 @@
 """Jobs are enqueued with the caller's transaction, and run in the organization that the database stamped."""
 
+from types import SimpleNamespace
+
 import pytest
+from procrastinate.contrib.django import app
 from procrastinate.exceptions import ConnectorException
 
 from accounts import tasks
-from tenancy.context import NoOrganizationContext, org_context
-from tenancy.jobs import UnknownTask, UntilItLands, defer
+from accounts.models import User
+from tenancy.context import (
+    NoOrganizationContext,
+    current_organization_id,
+    org_context,
+    organization_in_force,
+)
+from tenancy.jobs import UnknownTask, UntilItLands, defer, organization_task
 from tests.conftest import manage
 
 JOBS = "SELECT task_name, status::text, organization_id FROM procrastinate_jobs ORDER BY id"
@@ -63,6 +72,23 @@ class TestWorker:
         manage("worker", "--once")
         status = owner_connection.execute("SELECT status::text FROM procrastinate_jobs WHERE id = %s", [job])
         assert status.fetchone() == ("failed",)
+
+
+def test_an_organizations_task_runs_inside_its_context(alice, charlie):
+    seen = []
+
+    @organization_task(name="look_around")
+    def look_around(*, wanted):
+        seen.extend([current_organization_id(), list(User.objects.values_list("name", flat=True)), wanted])
+
+    try:
+        with org_context(charlie.organization_id):
+            job = defer("look_around", wanted="all")
+        look_around(SimpleNamespace(job=SimpleNamespace(id=job)), wanted="all")
+    finally:
+        del app.tasks["look_around"]
+    assert seen == [charlie.organization_id, ["Charlie"], "all"]
+    assert organization_in_force() is None
 
 
 def test_retries_go_on_for_three_days():

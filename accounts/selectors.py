@@ -21,12 +21,7 @@ def organization_of_email(email: str) -> UUID | None:
 
 
 def live_session(*, session_id: UUID, user_id: UUID) -> Session | None:
-    return (
-        Session.objects.select_related("user", "organization")
-        .filter(id=session_id, user_id=user_id, revoked_at=None, expires_at__gt=clock.now())
-        .filter(user__deactivated_at=None)
-        .first()
-    )
+    return live_sessions(user_id).select_related("user", "organization").filter(id=session_id).first()
 
 
 def profile(user_id: UUID) -> User:
@@ -38,9 +33,10 @@ def profile(user_id: UUID) -> User:
 
 
 def live_sessions(user_id: UUID) -> QuerySet[Session]:
-    return Session.objects.filter(user_id=user_id, revoked_at=None, expires_at__gt=clock.now()).order_by(
-        "-last_seen_at", "id"
-    )
+    """Neither revoked nor run out, of a user who is not deactivated; the latest first."""
+    return Session.objects.filter(
+        user_id=user_id, revoked_at=None, expires_at__gt=clock.now(), user__deactivated_at=None
+    ).order_by("-last_seen_at", "id")
 
 
 def members(*, role: str = "", status: str = "", q: str = "") -> QuerySet[User]:

@@ -46,7 +46,7 @@ S = TypeVar("S", bound=StrictSerializer)
 
 
 class PublicAuth(ViewSet):
-    """What works without a token; one that is sent is not looked at."""
+    """What works without a token. Only log-out looks at one that is sent."""
 
     authentication_classes = ()
     permission_classes = ()

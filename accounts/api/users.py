@@ -84,7 +84,7 @@ class Members(ViewSet):
         changes = read(MemberChange, request)
         member = change_member(
             user_id=id,
-            by_role=caller_of(request).role,
+            by=caller_of(request).user_id,
             role=changes.get("role"),
             is_active=changes.get("active"),
         )
@@ -93,7 +93,7 @@ class Members(ViewSet):
     @extend_schema(operation_id="delete_member", parameters=[ID], responses={204: OpenApiResponse(None)})
     @may_raise(LastOwner, RoleTooLow)
     def destroy(self, request: Request, id: UUID) -> Response:
-        remove_member(user_id=id, by_role=caller_of(request).role)
+        remove_member(user_id=id, by=caller_of(request).user_id)
         return Response(status=204)
 
 

@@ -43,12 +43,10 @@ def update_profile(*, user_id: UUID, changes: dict[str, Any]) -> User:
 
 
 @transaction.atomic
-def change_member(
-    *, user_id: UUID, by_role: str, role: str | None = None, is_active: bool | None = None
-) -> User:
+def change_member(*, user_id: UUID, by: UUID, role: str | None = None, is_active: bool | None = None) -> User:
     """Change a member's role, or deactivate and reactivate them. Raises NotFound, RoleTooLow or LastOwner."""
     member = _lock_member(user_id)
-    _refuse_low_role(by_role, member.role, role)
+    _refuse_low_role(by, member.role, role)
     if role is not None and role != member.role:
         if member.role == Role.OWNER:
             _refuse_last_owner(member)
@@ -61,10 +59,10 @@ def change_member(
 
 
 @transaction.atomic
-def remove_member(*, user_id: UUID, by_role: str) -> None:
+def remove_member(*, user_id: UUID, by: UUID) -> None:
     """Delete a member and end their sessions. Raises NotFound, RoleTooLow or LastOwner."""
     member = _lock_member(user_id)
-    _refuse_low_role(by_role, member.role)
+    _refuse_low_role(by, member.role)
     if member.role == Role.OWNER:
         _refuse_last_owner(member)
     revoke_sessions(Session.objects.filter(user=member), reason="removed")
@@ -91,8 +89,10 @@ def _lock_member(user_id: UUID) -> User:
     return member
 
 
-def _refuse_low_role(by_role: str, *roles: str | None) -> None:
-    if by_role != Role.OWNER and Role.OWNER in roles:
+def _refuse_low_role(by: UUID, *roles: str | None) -> None:
+    # Read under the organization's lock: the request may have begun before its caller was demoted.
+    by_role = User.objects.filter(id=by, deactivated_at=None).values_list("role", flat=True).first()
+    if by_role != Role.OWNER and (by_role != Role.ADMIN or Role.OWNER in roles):
         raise RoleTooLow
 
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import Enum
 from typing import cast
-from uuid import UUID, uuid4
+from uuid import UUID
 
 from django.conf import settings
 from django.db import transaction
@@ -14,6 +14,7 @@ from django.db.models import QuerySet
 from accounts import metrics
 from accounts.emails import queue_email
 from accounts.models import Session, User
+from accounts.selectors import live_sessions
 from accounts.tokens import Claims, TokenPair, cache_tag, issue_tokens, remaining_seconds
 from saas.kit import clock, gate
 from saas.kit.errors import DomainError, NotFound
@@ -60,7 +61,6 @@ def open_session(*, user: User, device: Device) -> Session:
     user.last_login_at = now
     user.save(update_fields=["last_login_at"])
     return Session.objects.create(
-        id=uuid4(),
         user=user,
         last_seen_at=now,
         expires_at=now + settings.SIMPLE_JWT["REFRESH_TOKEN_LIFETIME"],
@@ -141,14 +141,8 @@ def _still_honoured(session: Session, now: datetime) -> list[list[float]]:
 
 
 def _live(claims: Claims, *, lock: bool = False) -> Session:
-    sessions = Session.objects.select_for_update(of=("self",)) if lock else Session.objects
-    session = sessions.filter(
-        id=claims.sid,
-        user_id=claims.user_id,
-        revoked_at=None,
-        expires_at__gt=clock.now(),
-        user__deactivated_at=None,
-    ).first()
+    sessions = live_sessions(claims.user_id).filter(id=claims.sid)
+    session = (sessions.select_for_update(of=("self",)) if lock else sessions).first()
     if session is None:
         raise InvalidRefreshToken
     return session
@@ -162,11 +156,16 @@ def revoke_sessions(sessions: QuerySet[Session], *, reason: str) -> list[UUID]:
     if not ids:
         return []
     Session.objects.filter(id__in=ids).update(revoked_at=clock.now(), revoke_reason=reason)
-    by_user: dict[str, list[str]] = {}
-    for session_id, user_id in live:
-        by_user.setdefault(str(user_id), []).append(str(session_id))
-    _blacklist(by_user)
+    _blacklist(_by_user(live))
     return ids
+
+
+def _by_user(sessions: Iterable[tuple[UUID, UUID]]) -> dict[str, list[str]]:
+    """(session, user) pairs as the sessions of each user, fit for a job's arguments."""
+    by_user: dict[str, list[str]] = {}
+    for session_id, user_id in sessions:
+        by_user.setdefault(str(user_id), []).append(str(session_id))
+    return by_user
 
 
 def _blacklist(by_user: dict[str, list[str]]) -> None:
@@ -197,11 +196,8 @@ def revoke_own_session(*, user_id: UUID, session_id: UUID) -> None:
 
 def forget_facts_after_commit(user_ids: Iterable[UUID]) -> None:
     """Let the next request of these users' sessions read their role and state from PostgreSQL."""
-    live = Session.objects.filter(user_id__in=list(user_ids), revoked_at=None).values_list("user_id", "id")
-    by_user: dict[str, list[str]] = {}
-    for user_id, session_id in live:
-        by_user.setdefault(str(user_id), []).append(str(session_id))
-
+    live = Session.objects.filter(user_id__in=list(user_ids), revoked_at=None)
+    by_user = _by_user(live.values_list("id", "user_id"))
     organization_id = current_organization_id()
 
     def forget() -> None:

@@ -7,6 +7,7 @@ import pytest
 from django.db import connections
 
 from accounts.models import User
+from accounts.services.members import RoleTooLow, change_member, remove_member
 from tenancy.context import org_context
 from tenancy.models import Role
 from tests.accounts.asking import assert_field_errors, assert_refused, queries
@@ -317,3 +318,24 @@ def change_member_over_http(alice, method, bob, body):
 
 def is_waiting(connection):
     return connection.execute("SELECT count(*) FROM pg_locks WHERE NOT granted").fetchone()[0]
+
+
+class TestCallerWhoWasDemoted:
+    """What counts is the role under the lock, not the one that the request began with."""
+
+    def test_a_former_owner_removes_no_owner(self, alice):
+        dora = make_member(alice.organization_id, "dora@acme.example", role=Role.OWNER)
+        with org_context(alice.organization_id):
+            User.objects.filter(id=dora.user.id).update(role=Role.MEMBER)
+            with pytest.raises(RoleTooLow):
+                remove_member(user_id=alice.user.id, by=dora.user.id)
+            with pytest.raises(RoleTooLow):
+                change_member(user_id=dora.user.id, by=dora.user.id, role=Role.OWNER)
+            assert User.objects.filter(id=alice.user.id).exists()
+
+    def test_a_deactivated_one_does_nothing(self, alice, bob):
+        dora = make_member(alice.organization_id, "dora@acme.example", role=Role.OWNER)
+        with org_context(alice.organization_id):
+            User.objects.filter(id=dora.user.id).update(deactivated_at=dora.user.created_at)
+            with pytest.raises(RoleTooLow):
+                remove_member(user_id=bob.user.id, by=dora.user.id)

@@ -45,3 +45,8 @@ def queries():
         for query in captured
         if not query["sql"].startswith((CONTEXT, "BEGIN", "COMMIT", "ROLLBACK", "SAVEPOINT", "RELEASE"))
     ]
+
+
+def is_waiting(connection):
+    """Whether somebody waits for a lock in PostgreSQL."""
+    return connection.execute("SELECT count(*) FROM pg_locks WHERE NOT granted").fetchone()[0]

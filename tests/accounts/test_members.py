@@ -10,7 +10,7 @@ from accounts.models import User
 from accounts.services.members import RoleTooLow, change_member, remove_member
 from tenancy.context import org_context
 from tenancy.models import Role
-from tests.accounts.asking import assert_field_errors, assert_refused, queries
+from tests.accounts.asking import assert_field_errors, assert_refused, is_waiting, queries
 from tests.conftest import Api, make_member, make_owner
 from tests.project.launching import eventually
 
@@ -308,16 +308,29 @@ class TestRaceWithALogIn:
         assert live.fetchone() == (0,)
 
 
+class TestTwoOwnersAtOnce:
+    def test_the_second_waits_and_then_is_the_last(self, alice, owner_connection):
+        dora = make_member(alice.organization_id, "dora@acme.example", role=Role.OWNER)
+        with psycopg.connect(os.environ["OWNER_DATABASE_URL"]) as other, ThreadPoolExecutor() as pool:
+            other.execute(
+                "SELECT id FROM tenancy_organization WHERE id = %s FOR NO KEY UPDATE", [alice.organization_id]
+            )
+            other.execute("UPDATE accounts_user SET role = 'member' WHERE id = %s", [dora.user.id])
+            change = pool.submit(change_member_over_http, alice, "patch", alice, {"role": "member"})
+            assert eventually(lambda: is_waiting(owner_connection) or change.done())
+            assert not change.done()
+            other.commit()
+            assert change.result(timeout=30) == 409
+        owners = owner_connection.execute("SELECT count(*) FROM accounts_user WHERE role = 'owner'")
+        assert owners.fetchone() == (1,)
+
+
 def change_member_over_http(alice, method, bob, body):
     try:
         path = f"/users/org/{bob.user.id}"
         return (alice.api.patch(path, body) if method == "patch" else alice.api.delete(path)).status_code
     finally:
         connections.close_all()
-
-
-def is_waiting(connection):
-    return connection.execute("SELECT count(*) FROM pg_locks WHERE NOT granted").fetchone()[0]
 
 
 class TestCallerWhoWasDemoted:

@@ -1,12 +1,17 @@
+import os
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 
+import psycopg
 import pytest
+from django.db import connections
 
 from accounts.models import Session
 from accounts.services.sessions import Presented, presented
 from accounts.tokens import verify_access_token, verify_refresh_token
-from tests.accounts.asking import assert_field_errors, assert_refused, jobs
+from tests.accounts.asking import assert_field_errors, assert_refused, is_waiting, jobs
 from tests.conftest import Api
+from tests.project.launching import eventually
 
 NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)
 
@@ -186,3 +191,35 @@ def session(generation, rotated, recent=()):
 )
 def test_how_a_generation_counts(state, generation, expected):
     assert presented(state, generation, NOW) is expected
+
+
+class TestOvertaken:
+    """A refresh that read the session, and then had to wait while others changed it."""
+
+    @pytest.mark.parametrize(
+        ("change", "code", "generation"),
+        [
+            ("refresh_generation = 9", "refresh_token_reused", 9),
+            ("revoked_at = now()", "invalid_refresh_token", 1),
+        ],
+    )
+    def test_it_does_not_turn_the_session_back(self, change, code, generation, alice, owner_connection):
+        with psycopg.connect(os.environ["OWNER_DATABASE_URL"]) as other, ThreadPoolExecutor() as pool:
+            other.execute(f"UPDATE accounts_session SET {change} WHERE id = %s", [alice.session_id])
+            answer = pool.submit(refresh_in_a_thread, alice.refresh_token)
+            assert eventually(lambda: is_waiting(owner_connection) or answer.done())
+            assert not answer.done()
+            other.commit()
+            assert answer.result(timeout=30) == (401, code)
+        row = owner_connection.execute(
+            "SELECT refresh_generation, revoked_at IS NOT NULL FROM accounts_session"
+        )
+        assert row.fetchone() == (generation, True)
+
+
+def refresh_in_a_thread(token):
+    try:
+        answer = refresh(token)
+        return answer.status_code, answer.json()["code"]
+    finally:
+        connections.close_all()

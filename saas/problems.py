@@ -15,6 +15,7 @@ from django.db import InterfaceError, OperationalError, connections
 from django.http import Http404, HttpRequest, HttpResponse, UnreadablePostError
 from django.utils.encoding import escape_uri_path
 from rest_framework import exceptions as drf
+from rest_framework.metadata import BaseMetadata
 
 from accounts.tokens import InvalidToken
 from saas.kit.errors import (
@@ -62,6 +63,13 @@ class UnsupportedMediaType(DomainError):
     status = 415
     title = "Unsupported media type"
     detail = "The body's Content-Type is not accepted here; send application/json."
+
+
+class AllowedMethods(BaseMetadata):
+    """The answer to OPTIONS; what a route takes is in the OpenAPI document."""
+
+    def determine_metadata(self, request: Any, view: Any) -> dict[str, list[str]]:
+        return {"methods": view.allowed_methods}
 
 
 def problem_response(request: HttpRequest, error: DomainError) -> HttpResponse:

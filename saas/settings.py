@@ -176,6 +176,8 @@ REST_FRAMEWORK: dict[str, Any] = {
     "UNAUTHENTICATED_TOKEN": None,
     "URL_FORMAT_OVERRIDE": None,
     "DEFAULT_THROTTLE_CLASSES": [],
+    "DEFAULT_METADATA_CLASS": "saas.problems.AllowedMethods",
+    "DEFAULT_CONTENT_NEGOTIATION_CLASS": "saas.kit.parsers.ExactMediaType",
 }
 SPECTACULAR_SETTINGS = {
     "TITLE": "SaaS platform API",

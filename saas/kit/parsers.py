@@ -2,14 +2,25 @@
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import IO, Any, NoReturn
 
+from rest_framework.negotiation import DefaultContentNegotiation
 from rest_framework.parsers import BaseParser
+from rest_framework.request import Request
 
 from saas.kit.errors import MalformedRequest
 
 MAX_DEPTH = 32
+
+
+class ExactMediaType(DefaultContentNegotiation):
+    """A body is of one type: a range such as `*/*` says nothing about it."""
+
+    def select_parser(self, request: Request, parsers: Sequence[BaseParser]) -> BaseParser | None:
+        if "*" in (request.content_type or ""):
+            return None
+        return super().select_parser(request, parsers)
 
 
 class StrictJSONParser(BaseParser):

@@ -6,8 +6,21 @@ import os
 import psycopg
 import pytest
 
+from tenancy.inspection import _roles
 from tests.conftest import copy_database, manage, with_database
 
+# What a superuser's mistake leaves behind.
+BY_SUPERUSER = {
+    "foreign_key_violated": "SET session_replication_role = replica; INSERT INTO accounts_session "
+    "(id, organization_id, user_id, created_at, last_seen_at, expires_at, user_agent, refresh_generation, "
+    "recent_rotations, revoke_reason) SELECT gen_random_uuid(), id, gen_random_uuid(), now(), now(), now(), '', 1, "
+    "'[]', '' FROM tenancy_organization",
+}
+ROLE_HOLES = {
+    "role_bypasses": "ALTER ROLE saas_support BYPASSRLS",
+    "role_owns": "ALTER TABLE accounts_session OWNER TO saas_support",
+    "role_is_member": "GRANT saas_owner TO saas_support",
+}
 HOLES = {
     "policy_missing": "DROP POLICY accounts_user_fence ON accounts_user",
     "policy_altered": "ALTER POLICY accounts_user_fence ON accounts_user USING (true)",
@@ -42,12 +55,35 @@ def test_a_sound_database_has_none(scratch):
     assert "The fence is whole." in manage("check_isolation", database=scratch).stdout
 
 
+@pytest.mark.parametrize("hole", BY_SUPERUSER)
+def test_a_superusers_hole_is_found(hole, own_database, superuser_url):
+    name = f"{own_database}_hole"
+    copy_database(superuser_url, name)
+    with psycopg.connect(with_database(superuser_url, name), autocommit=True) as superuser:
+        superuser.execute(BY_SUPERUSER[hole])
+    assert hole in codes_found(name)
+
+
+@pytest.mark.parametrize("hole", ROLE_HOLES)
+def test_a_role_that_passes_the_fence_is_found(hole, scratch, superuser_url):
+    with psycopg.connect(with_database(superuser_url, scratch)) as superuser, superuser.cursor() as cursor:
+        assert list(_roles(cursor)) == []
+        cursor.execute(ROLE_HOLES[hole])
+        # Roles belong to the whole server: looked at from inside, and rolled back.
+        assert hole in {finding.code for finding in _roles(cursor)}
+        superuser.rollback()
+
+
 @pytest.mark.parametrize("hole", HOLES)
 def test_a_hole_is_found(hole, own_database, superuser_url):
     name = f"{own_database}_hole"
     copy_database(superuser_url, name)
     with psycopg.connect(with_database(os.environ["OWNER_DATABASE_URL"], name), autocommit=True) as owner:
         owner.execute(HOLES[hole].format(database=name))
+    assert hole.split()[0] in codes_found(name)
+
+
+def codes_found(name):
     done = manage("check_isolation", "--json", database=name, check=False)
     assert done.returncode == 1, done.stderr
-    assert hole.split()[0] in {finding["code"] for finding in json.loads(done.stdout)}
+    return {finding["code"] for finding in json.loads(done.stdout)}

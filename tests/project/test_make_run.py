@@ -6,12 +6,15 @@ import shutil
 import signal
 import subprocess
 import sys
+import sysconfig
+import tempfile
 import urllib.error
 import urllib.request
 from pathlib import Path
 
 import pytest
 
+from saas.launcher.account import NOBODY
 from saas.launcher.processes import free_port
 from tests.project.launching import ROOT, clean_environment, eventually, is_alive
 
@@ -45,8 +48,9 @@ def path(tmp_path_factory):
 
 
 class Stack:
-    def __init__(self, clone, path):
+    def __init__(self, clone, path, **process):
         self.clone = clone
+        self.process = process
         self.port = free_port()
         self.environment = clean_environment(PATH=path, PORT=str(self.port), VENV=sys.prefix)
         # What a test run sets for itself is not a newcomer's.
@@ -66,7 +70,12 @@ class Stack:
         self.log = self.clone / "make-run.log"
         with self.log.open("w") as output:
             self.make = subprocess.Popen(
-                ["make", "run"], cwd=self.clone, env=self.environment, stdout=output, stderr=subprocess.STDOUT
+                ["make", "run"],
+                cwd=self.clone,
+                env=self.environment,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                **self.process,
             )
         assert eventually(lambda: "Ready after" in self.said or self.make.poll() is not None, seconds=120), (
             self.said
@@ -176,3 +185,44 @@ def test_a_server_that_dies_is_started_again(clone, path):
 def test_the_demo_organization_can_be_logged_in_to(clone, path):
     with Stack(clone, path) as stack:
         assert "demo@example.com" in stack.said
+
+
+class TestOrdinaryUser:
+    @pytest.fixture
+    def stack(self, clone, path, tmp_path):
+        if os.geteuid() != 0:
+            pytest.skip("the other tests run as an ordinary user already")
+        nobodys = Path(tempfile.mkdtemp(prefix="saas-nobody-"))
+        shutil.copytree(clone, nobodys / "clone", ignore=shutil.ignore_patterns(".local"), symlinks=True)
+        copy_interpreter(nobodys / "venv")
+        for place in (nobodys, *nobodys.rglob("*")):
+            os.chown(place, NOBODY, NOBODY, follow_symlinks=False)
+        stack = Stack(nobodys / "clone", path, user=NOBODY, group=NOBODY, extra_groups=[])
+        stack.environment |= {
+            "VENV": str(nobodys / "venv"),
+            "PYTHONPATH": sysconfig.get_path("purelib"),
+            "HOME": str(nobodys),
+            "LD_LIBRARY_PATH": str(nobodys / "venv" / "lib"),
+            # Others' test directories are closed to nobody.
+            "PATH": os.defpath,
+        }
+        yield stack
+        shutil.rmtree(nobodys)
+
+    def test_it_runs(self, stack):
+        with stack:
+            status, health = stack.call("GET", "/health")
+            assert (status, health["status"]) == (200, "ok"), health
+            assert {Path(f"/proc/{pid}").stat().st_uid for pid in stack.processes()} == {NOBODY}
+
+
+def copy_interpreter(prefix):
+    """The one that runs the tests may lie where only root can look."""
+    base = Path(sys.base_prefix)
+    library = Path(sysconfig.get_path("stdlib")).relative_to(base)
+    left_out = shutil.ignore_patterns("test", "site-packages", "dist-packages", "__pycache__", "idlelib")
+    shutil.copytree(base / library, prefix / library, ignore=left_out)
+    for shared in (base / "lib").glob("libpython*.so*"):
+        shutil.copy2(shared, prefix / "lib")
+    (prefix / "bin").mkdir()
+    shutil.copy2(Path(sys.executable).resolve(), prefix / "bin" / "python")

@@ -182,6 +182,10 @@ class TestEveryError:
     def test_a_made_up_method(self, client):
         problem(client.generic("BREW", "/accepting"), 405, "method_not_allowed")
 
+    def test_options_says_which_methods_work_and_no_more(self, client):
+        response = client.options("/accepting")
+        assert response.json() == {"methods": ["POST", "OPTIONS"]}
+
     def test_an_unacceptable_media_type(self, client):
         problem(
             client.post("/accepting", "{}", "application/json", headers={"Accept": "image/png"}),
@@ -190,7 +194,8 @@ class TestEveryError:
         )
 
     @pytest.mark.parametrize(
-        "media_type", ["text/plain", "application/x-www-form-urlencoded", "", "nonsense"]
+        "media_type",
+        ["text/plain", "application/x-www-form-urlencoded", "", "nonsense", "*/*", "application/*"],
     )
     def test_an_unsupported_media_type(self, client, media_type):
         problem(client.generic("POST", "/accepting", b"a=1", media_type), 415, "unsupported_media_type")

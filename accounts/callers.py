@@ -20,7 +20,6 @@ class Caller:
     organization_id: UUID
     session_id: UUID
     role: str
-    access: str
     email_verified: bool
     claims: Claims
 
@@ -28,8 +27,8 @@ class Caller:
 
 
 def caller_from_facts(claims: Claims, facts: bytes) -> Caller:
-    role, access, email_verified = orjson.loads(facts)
-    return _caller(claims, role, access, email_verified)
+    role, email_verified = orjson.loads(facts)
+    return _caller(claims, role, email_verified)
 
 
 def load_caller(claims: Claims) -> Caller | None:
@@ -37,7 +36,7 @@ def load_caller(claims: Claims) -> Caller | None:
     session = selectors.live_session(session_id=claims.sid, user_id=claims.user_id)
     if session is None:
         return None
-    facts = session.user.role, session.organization.access, session.user.email_verified_at is not None
+    facts = session.user.role, session.user.email_verified_at is not None
     _remember(claims, orjson.dumps(facts))
     return _caller(claims, *facts)
 
@@ -51,5 +50,5 @@ def _remember(claims: Claims, facts: bytes) -> None:
         pass  # The next request asks PostgreSQL again; saas.kit.redis has counted it.
 
 
-def _caller(claims: Claims, role: str, access: str, email_verified: bool) -> Caller:
-    return Caller(claims.user_id, claims.org_id, claims.sid, role, access, email_verified, claims)
+def _caller(claims: Claims, role: str, email_verified: bool) -> Caller:
+    return Caller(claims.user_id, claims.org_id, claims.sid, role, email_verified, claims)

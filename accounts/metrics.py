@@ -5,4 +5,3 @@ LOGINS = Counter("saas_logins", "Log-ins, by result.", ["result"])
 REVOCATIONS_DELAYED = Counter(
     "saas_revocations_delayed", "Revocations whose write to Redis failed at first and was left to the job."
 )
-MAILS = Counter("saas_mails", "Mails handed to the provider, by result.", ["result"])

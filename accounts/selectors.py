@@ -21,7 +21,7 @@ def organization_of_email(email: str) -> UUID | None:
 
 
 def live_session(*, session_id: UUID, user_id: UUID) -> Session | None:
-    return live_sessions(user_id).select_related("user", "organization").filter(id=session_id).first()
+    return live_sessions(user_id).select_related("user").filter(id=session_id).first()
 
 
 def profile(user_id: UUID) -> User:

@@ -2,7 +2,6 @@
 
 from uuid import UUID
 
-from accounts import emails
 from accounts.services.pruning import prune_sessions
 from accounts.services.sessions import write_blacklist
 from saas.kit.lock import LockHeld, distributed_lock
@@ -13,11 +12,6 @@ from tenancy.jobs import organization_task, platform_task
 def blacklist_sessions(organization_id: UUID, *, sessions: dict[str, list[str]]) -> None:
     """Repeats the Redis half of a revocation, whose truth is committed already, until it lands."""
     write_blacklist(organization_id, sessions)
-
-
-@organization_task(name="send_email", owns_transactions=True)
-def send_email(organization_id: UUID, *, message: str, user_id: str, message_id: str) -> None:
-    emails.send(organization_id, message=message, user_id=UUID(user_id), message_id=message_id)
 
 
 @platform_task(name="prune_sessions", cron="41 3 * * *")

@@ -13,13 +13,14 @@ from accounts.tokens import Claims, InvalidToken, verify_access_token
 from saas.kit import gate
 from saas.kit.errors import RateLimited
 from saas.kit.http import Request, client_address
-from saas.kit.rate_limits import ANONYMOUS, AUTHENTICATED, Limit, rate_limit_headers
+from saas.kit.rate_limits import ANONYMOUS, AUTHENTICATED, WEBHOOKS, Limit, rate_limit_headers
 from saas.problems import problem_response
+from tenancy.access import SubscriptionRequired, refuse_read_only
 from tenancy.context import org_context
 
-OUTSIDE_LIMITS = re.compile(
-    r"/(?:health(?:/\w+)?|metrics|webhooks/stripe)|/(?:\.well-known|static)/.*", re.DOTALL
-)
+OUTSIDE_LIMITS = re.compile(r"/(?:health(?:/\w+)?|metrics)|/(?:\.well-known|static)/.*", re.DOTALL)
+WEBHOOK = re.compile(r"/webhooks/\w+")
+SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
 
 
 class AccessMiddleware:
@@ -35,7 +36,8 @@ class AccessMiddleware:
         request.claims, request.token_error, request.facts = None, None, None
         if OUTSIDE_LIMITS.fullmatch(request.path_info):
             return self.get_response(request)
-        request.claims, request.token_error = _bearer(request)
+        if not WEBHOOK.fullmatch(request.path_info):
+            request.claims, request.token_error = _bearer(request)
         limit, passage = _pass_gate(request)
         request.facts = passage.facts
         headers = rate_limit_headers(passage.decision, limit)
@@ -50,35 +52,62 @@ class AccessMiddleware:
     def process_view(
         self, request: Request, view: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> HttpResponseBase | None:
-        claims = request.claims
-        if claims is None:
+        if request.claims is None:
             return None
-        if owns_transactions(view, request.method or ""):
-            if request.facts is None:
-                with org_context(claims.org_id):
-                    _identify(request, claims)
-            else:
-                _identify(request, claims)
-            return None
-        with org_context(claims.org_id):
-            _identify(request, claims)
-            if request.caller is None:
-                return None  # A route that asks for nobody runs as for anybody: outside the organization.
-            response = view(request, *args, **kwargs)
-            if hasattr(response, "render") and callable(response.render):
-                # A lazily rendered template would read its rows after the transaction, and find none.
-                response = response.render()
-            if response.status_code >= 400:
-                transaction.set_rollback(True)
-        return response  # type: ignore[no-any-return]
+        try:
+            if declares(view, "owns_transactions", request):
+                _prepare_caller(request, request.claims, view)
+                return None
+            return _call_inside(request, request.claims, view, args, kwargs)
+        except SubscriptionRequired as error:
+            return problem_response(request, error)
 
 
-def owns_transactions(view: Any, method: str) -> bool:
-    """Whether a view opens its transactions itself: it, or its action, says `owns_transactions = True`."""
+def _prepare_caller(request: Request, claims: Claims, view: Any) -> None:
+    if request.facts is not None and not _is_organizations_write(request, view):
+        _identify(request, claims)
+        return
+    with org_context(claims.org_id):
+        _identify(request, claims)
+        _refuse_suspended(request, view)
+
+
+def _call_inside(
+    request: Request, claims: Claims, view: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> HttpResponseBase | None:
+    with org_context(claims.org_id):
+        _identify(request, claims)
+        if request.caller is None:
+            return None  # A route that asks for nobody runs as for anybody: outside the organization.
+        _refuse_suspended(request, view)
+        response = view(request, *args, **kwargs)
+        if hasattr(response, "render") and callable(response.render):
+            # A lazily rendered template would read its rows after the transaction, and find none.
+            response = response.render()
+        if response.status_code >= 400:
+            transaction.set_rollback(True)
+    return response  # type: ignore[no-any-return]
+
+
+def _is_organizations_write(request: HttpRequest, view: Any) -> bool:
+    return request.method not in SAFE_METHODS and not declares(view, "works_read_only", request)
+
+
+def _refuse_suspended(request: Request, view: Any) -> None:
+    if request.caller is not None and _is_organizations_write(request, view):
+        refuse_read_only()
+
+
+def declares(view: Any, attribute: str, request: HttpRequest) -> bool:
+    """Whether a view, or its action for this method, says `attribute = True`.
+
+    `owns_transactions`: it opens its transactions itself. `works_read_only`: its writes are a person's own, or
+    the way out, so that they work while the organization's access is read-only.
+    """
     kind = getattr(view, "cls", view)
-    action = getattr(view, "actions", None) or {}
-    handler = getattr(kind, action.get(method.lower(), method.lower()), None)
-    return bool(getattr(handler, "owns_transactions", getattr(kind, "owns_transactions", False)))
+    method = (request.method or "").lower()
+    handler = getattr(kind, (getattr(view, "actions", None) or {}).get(method, method), None)
+    return bool(getattr(handler, attribute, getattr(kind, attribute, False)))
 
 
 def _bearer(request: HttpRequest) -> tuple[Claims | None, InvalidToken | None]:
@@ -102,7 +131,8 @@ def _pass_gate(request: Request) -> tuple[Limit, gate.Passage]:
         if not passage.revoked:
             return AUTHENTICATED, passage
         _refuse_token(request)
-    return ANONYMOUS, gate.check(limit=ANONYMOUS, tag=gate.address_tag(client_address(request)))
+    limit = WEBHOOKS if WEBHOOK.fullmatch(request.path_info) else ANONYMOUS
+    return limit, gate.check(limit=limit, tag=gate.address_tag(client_address(request)))
 
 
 def _identify(request: Request, claims: Claims) -> None:

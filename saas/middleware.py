@@ -37,7 +37,7 @@ DEFAULT_HEADERS = {
 }
 
 BODY_LIMIT = 64 * 1024
-BODY_LIMITS = {"/webhooks/stripe": 1024 * 1024}
+BODY_LIMITS = {"/webhooks/stripe": 1024 * 1024, "/webhooks/mail": 1024 * 1024}
 CONTENT_LENGTH = re.compile(r"[0-9]{1,18}")
 
 # Asked by machines that know a process by its address; they answer nothing that depends on the name.

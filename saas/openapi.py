@@ -14,6 +14,7 @@ from drf_spectacular.renderers import OpenApiYamlRenderer
 from rest_framework.views import APIView
 
 from accounts.tokens import InvalidToken
+from saas.access import SAFE_METHODS
 from saas.kit.errors import (
     DomainError,
     MalformedRequest,
@@ -25,6 +26,7 @@ from saas.kit.errors import (
     ValidationFailed,
 )
 from saas.problems import CONTENT_TYPE, Forbidden, NotAcceptable, UnsupportedMediaType
+from tenancy.access import SubscriptionRequired
 
 TEXT = {"type": "string"}
 PROBLEM = {
@@ -119,6 +121,8 @@ class ProblemAutoSchema(AutoSchema):
             yield InvalidToken
             if {} not in security:
                 yield NotAuthenticated
+                if self.method not in SAFE_METHODS and not self._declares("works_read_only"):
+                    yield SubscriptionRequired
         if "requestBody" in operation:
             yield from (PayloadTooLarge, UnsupportedMediaType, ValidationFailed)
         places = {parameter["in"] for parameter in operation.get("parameters", [])}
@@ -130,8 +134,14 @@ class ProblemAutoSchema(AutoSchema):
             yield RateLimited
         yield from self._permissions()
         yield from getattr(self.view, "may_raise", ())
-        handler = getattr(self.view, getattr(self.view, "action", None) or self.method.lower(), None)
-        yield from getattr(handler, "may_raise", ())
+        yield from getattr(self._handler, "may_raise", ())
+
+    @property
+    def _handler(self) -> Any:
+        return getattr(self.view, getattr(self.view, "action", None) or self.method.lower(), None)
+
+    def _declares(self, attribute: str) -> bool:
+        return bool(getattr(self._handler, attribute, getattr(self.view, attribute, False)))
 
     def _permissions(self) -> Iterator[type[DomainError]]:
         for permission in self.view.get_permissions():

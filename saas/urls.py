@@ -2,9 +2,11 @@ from django.urls import include, path
 
 from saas import docs, health
 from saas.metrics import metrics
+from tenancy.mail_tracking import mail_reports
 
 urlpatterns = [
     path("", include("accounts.urls")),
+    path("webhooks/mail", mail_reports, name="mail_reports"),
     path("health", health.Overall.as_view(), name="health"),
     path("health/live", health.Live.as_view(), name="health_live"),
     path("health/ready", health.Ready.as_view(), name="health_ready"),

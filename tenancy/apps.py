@@ -7,6 +7,7 @@ class TenancyConfig(AppConfig):
     name = "tenancy"
 
     def ready(self) -> None:
+        from tenancy import mail_tracking  # noqa: F401  (hears the mail provider's reports)
         from tenancy.checks import check_tasks, check_tenant_models
         from tenancy.database import refuse_unsafe_role
 

@@ -3,6 +3,7 @@
 import uuid
 from typing import Any
 
+from django.conf import settings
 from django.db import models
 from django.db.backends.utils import truncate_name
 from django.db.models.base import ModelBase
@@ -102,3 +103,58 @@ class TenantModel(models.Model, metaclass=TenantModelBase):
 
     class Meta:
         abstract = True
+
+
+class MailState(models.TextChoices):
+    QUEUED = "queued"
+    SENDING = "sending"
+    SENT = "sent"
+    # The address bounced or complained before: nothing is sent to it.
+    SUPPRESSED = "suppressed"
+    # A worker died while it was being sent, twice: whether the provider took it can't be known.
+    UNKNOWN = "unknown"
+
+
+class Mail(TenantModel):
+    """A mail to one person, queued with the change that causes it, once per (message, user, occasion)."""
+
+    user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="+")
+    message = models.CharField(max_length=64)
+    occasion = models.CharField(max_length=200, blank=True)
+    facts = models.JSONField(default=dict)
+    message_id = models.CharField(max_length=200)
+    state = models.CharField(max_length=16, choices=MailState.choices, default=MailState.QUEUED)
+    # How often a worker died while it was being sent.
+    crashes = models.PositiveSmallIntegerField(default=0)
+    error = models.TextField(blank=True)
+    created_at = models.DateTimeField(auto_now_add=True)
+    sent_at = models.DateTimeField(null=True)
+    # Ids of the provider's events about it, so that one delivered again is known.
+    provider_events = models.JSONField(default=list)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                fields=["organization", "user", "message", "occasion"], name="mail_once_an_occasion"
+            ),
+            models.CheckConstraint(name="mail_state_known", condition=models.Q(state__in=MailState.values)),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.message} to {self.user_id}"
+
+
+class UndeliverableAddress(TenantModel):
+    """An address that bounced for good, or whose owner complained: nothing is sent to it any more."""
+
+    address = models.CharField(max_length=254)
+    reason = models.CharField(max_length=32)
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["organization", "address"], name="undeliverable_address_once")
+        ]
+
+    def __str__(self) -> str:
+        return self.address

@@ -1,8 +1,11 @@
-"""The platform's own periodic work on the queue."""
+"""The queue's own periodic work, and sending mail."""
+
+from uuid import UUID
 
 from procrastinate import JobContext
 
-from tenancy.jobs import platform_task
+from tenancy import mails
+from tenancy.jobs import organization_task, platform_task
 
 FINISHED_JOBS_HOURS = 24 * 7
 
@@ -18,3 +21,8 @@ async def retry_stalled_jobs(context: JobContext) -> None:
 @platform_task(name="prune_finished_jobs", cron="23 * * * *")
 async def prune_finished_jobs(context: JobContext) -> None:
     await context.app.job_manager.delete_old_jobs(nb_hours=FINISHED_JOBS_HOURS)
+
+
+@organization_task(name="send_mail", owns_transactions=True)
+def send_mail(organization_id: UUID, *, mail_id: str) -> None:
+    mails.send_mail(organization_id, mail_id=UUID(mail_id))

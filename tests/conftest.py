@@ -9,6 +9,7 @@ from urllib.parse import urlsplit, urlunsplit
 
 import psycopg
 import pytest
+from django.apps import apps
 from django.conf import settings
 from django.db import connections
 from django.test import Client
@@ -25,7 +26,7 @@ from saas.kit import attempts, clock, rate_limits, redis
 from saas.kit.breaker import Breaker
 from tenancy.bootstrap import bootstrap
 from tenancy.context import org_context
-from tenancy.models import SUPPORT_ORGANIZATION_ID, Role
+from tenancy.models import SUPPORT_ORGANIZATION_ID, Role, TenantModelBase
 
 TEMPLATE = "saas_template"
 READY = "migrated"
@@ -143,8 +144,10 @@ def clean_slate(own_database):
     for connection in connections.all(initialized_only=True):
         connection.close()
     with psycopg.connect(os.environ["OWNER_DATABASE_URL"]) as owner:
-        owner.execute("DELETE FROM accounts_session")
-        owner.execute("DELETE FROM accounts_user")
+        # Keys between tenant tables are checked at the commit, so the order does not matter.
+        for model in apps.get_models():
+            if isinstance(model, TenantModelBase):
+                owner.execute(sql.SQL("DELETE FROM {}").format(sql.Identifier(model._meta.db_table)))
         owner.execute("DELETE FROM tenancy_organization WHERE id <> %s", [SUPPORT_ORGANIZATION_ID])
         owner.execute("DELETE FROM procrastinate_periodic_defers")
         owner.execute("DELETE FROM procrastinate_jobs")

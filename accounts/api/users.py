@@ -12,9 +12,7 @@ from rest_framework.response import Response
 from rest_framework.viewsets import ViewSet
 
 from accounts import selectors
-from accounts.api.auth import read
 from accounts.api.cursors import page
-from accounts.api.permissions import IsAdmin, caller_of
 from accounts.api.serializers import (
     MemberAnswer,
     MemberChange,
@@ -30,12 +28,14 @@ from accounts.services.members import LastOwner, RoleTooLow, change_member, remo
 from accounts.services.sessions import revoke_own_session
 from saas.kit.errors import may_raise
 from saas.kit.parsers import MergePatchParser, StrictJSONParser
-from saas.kit.serializers import parse_query
+from saas.kit.serializers import parse_query, read
+from tenancy.permissions import IsAdmin, caller_of
 
 ID = OpenApiParameter("id", {"type": "string", "format": "uuid"}, OpenApiParameter.PATH)
 
 
 class Me(ViewSet):
+    works_read_only = True
     parser_classes = (MergePatchParser, StrictJSONParser)
 
     @extend_schema(operation_id="get_me", responses={200: ProfileAnswer, 304: OpenApiResponse(None)})
@@ -53,6 +53,8 @@ class Me(ViewSet):
 
 
 class Sessions(ViewSet):
+    works_read_only = True
+
     @extend_schema(operation_id="list_sessions", responses=SessionList)
     def list(self, request: Request) -> Response:
         sessions = selectors.live_sessions(caller_of(request).user_id)

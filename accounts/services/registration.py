@@ -7,13 +7,13 @@ from uuid import uuid4
 from django.db import IntegrityError, transaction
 from django.utils.text import slugify
 
-from accounts.emails import queue_email
 from accounts.models import EMAIL_KEY_CONSTRAINT, Session, User
 from accounts.passwords import check_new_password, hash_password
 from accounts.selectors import organization_of_email
 from accounts.services.sessions import Device, open_session
 from saas.kit.errors import DomainError
 from tenancy.context import org_context
+from tenancy.mails import queue_mail
 from tenancy.models import Organization, Role
 
 SLUG_CONSTRAINT = "tenancy_organization_slug_key"
@@ -49,7 +49,7 @@ def register_owner(
                 raise EmailTaken from error
             raise
         session = open_session(user=owner, device=device)
-        queue_email("welcome", user_id=owner.id)
+        queue_mail("accounts/welcome", user_id=owner.id)
     return session
 
 

@@ -12,7 +12,6 @@ from django.db import transaction
 from django.db.models import QuerySet
 
 from accounts import metrics
-from accounts.emails import queue_email
 from accounts.models import Session, User
 from accounts.selectors import live_sessions
 from accounts.tokens import Claims, TokenPair, cache_tag, issue_tokens, remaining_seconds
@@ -21,6 +20,7 @@ from saas.kit.errors import DomainError, NotFound
 from saas.kit.redis import RedisUnavailable
 from tenancy.context import current_organization_id, org_context
 from tenancy.jobs import defer
+from tenancy.mails import queue_mail
 
 # Several tabs may present one token; an answer that got lost may be asked for again.
 REUSE_GRACE = timedelta(seconds=10)
@@ -119,7 +119,7 @@ def _answer_repeated(claims: Claims) -> Session | None:
         metrics.REFRESHES.labels("repeated").inc()
         return session
     revoke_sessions(Session.objects.filter(id=session.id), reason="refresh_token_reused")
-    queue_email("refresh_token_reused", user_id=session.user_id)
+    queue_mail("accounts/refresh_token_reused", user_id=session.user_id, occasion=str(session.id))
     return None
 
 

@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import IO, Any, NoReturn
 
 from rest_framework.negotiation import DefaultContentNegotiation
@@ -17,7 +17,7 @@ MAX_DEPTH = 32
 class ExactMediaType(DefaultContentNegotiation):
     """A body is of one type: a range such as `*/*` says nothing about it."""
 
-    def select_parser(self, request: Request, parsers: Sequence[BaseParser]) -> BaseParser | None:
+    def select_parser(self, request: Request, parsers: Iterable[BaseParser]) -> BaseParser | None:
         if "*" in (request.content_type or ""):
             return None
         return super().select_parser(request, parsers)

@@ -99,6 +99,14 @@ class StrictBooleanField(serializers.BooleanField):
         return data
 
 
+def read(serializer_class: type[StrictSerializer], request: Request) -> dict[str, Any]:
+    """The body's validated fields; DRF answers 422 for what is wrong with them."""
+    serializer = serializer_class(data=request.data)
+    serializer.is_valid(raise_exception=True)
+    fields: dict[str, Any] = serializer.validated_data
+    return fields
+
+
 def parse_query(serializer_class: type[StrictSerializer], request: Request | HttpRequest) -> dict[str, Any]:
     """The validated query parameters. Raises ValidationFailed, for unknown and for repeated ones too."""
     query = request.GET

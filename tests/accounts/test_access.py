@@ -1,5 +1,7 @@
 """The middleware's promise to views: the organization's transaction, whole or not at all. The views here are test-only."""
 
+from types import SimpleNamespace
+
 import pytest
 from django.db import connection
 from django.http import HttpResponse
@@ -13,7 +15,7 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from accounts.models import User
-from saas.access import owns_transactions
+from saas.access import declares
 from saas.kit.errors import NotFound
 from tenancy.context import organization_in_force
 from tests.accounts.asking import assert_refused, queries
@@ -180,7 +182,10 @@ class TestViewsThatOwnTheirTransactions:
         found = {
             pattern.name
             for pattern in patterns(get_resolver("saas.urls").url_patterns)
-            if any(owns_transactions(pattern.callback, method) for method in METHODS)
+            if any(
+                declares(pattern.callback, "owns_transactions", SimpleNamespace(method=method))
+                for method in METHODS
+            )
         }
         assert found == OWNING
 

@@ -53,7 +53,7 @@ class TestCachedFacts:
 
     def test_they_hold_neither_address_nor_name(self, alice, redis):
         validate(alice)
-        assert redis.get(facts_key(alice)) == b'["owner","full",false]'
+        assert redis.get(facts_key(alice)) == b'["owner",false]'
 
 
 class TestWhenRedisForgets:

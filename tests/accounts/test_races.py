@@ -42,7 +42,7 @@ class TestRegister:
         }
         assert count(owner_connection, "accounts_user") == count(owner_connection, "accounts_session") == 1
         assert count(owner_connection, "tenancy_organization") == 2
-        assert len(jobs(owner_connection, "send_email")) == 1
+        assert len(jobs(owner_connection, "send_mail")) == 1
 
     def test_one_name_gets_as_many_slugs_as_organizations(self, owner_connection):
         responses = at_once(*(register(f"n{number}@new.example", "Same") for number in range(12)))

@@ -9,6 +9,8 @@ from django.db import connections
 from accounts.models import Session
 from accounts.services.sessions import Presented, presented
 from accounts.tokens import verify_access_token, verify_refresh_token
+from tenancy.context import org_context
+from tenancy.models import Mail
 from tests.accounts.asking import assert_field_errors, assert_refused, is_waiting, jobs
 from tests.conftest import Api
 from tests.project.launching import eventually
@@ -84,8 +86,10 @@ class TestReuse:
     def assert_session_ended(self, person, owner):
         assert_refused(refresh(person.refresh_token), 401, "invalid_refresh_token")
         assert_refused(person.api.get("/users/me"), 401, "invalid_token")
-        [mail] = [args for _, args in jobs(owner, "send_email") if args["message"] == "refresh_token_reused"]
-        assert mail["user_id"] == str(person.user.id)
+        with org_context(person.organization_id):
+            mail = Mail.objects.get(message="accounts/refresh_token_reused")
+        assert mail.user_id == person.user.id
+        assert str(mail.id) in [arguments["mail_id"] for _, arguments in jobs(owner, "send_mail")]
         reason = owner.execute(
             "SELECT revoke_reason FROM accounts_session WHERE id = %s", [person.session_id]
         ).fetchone()

@@ -3,6 +3,7 @@ import pytest
 from accounts.models import User
 from accounts.tokens import verify_access_token
 from tenancy.context import org_context
+from tenancy.models import Mail
 from tests.accounts.asking import assert_field_errors, assert_refused, count, jobs
 from tests.conftest import PASSWORD, Api
 
@@ -65,9 +66,11 @@ class TestRegister:
     def test_it_queues_the_welcome_mail(self, anonymous, owner_connection):
         made = anonymous.post("/auth/register", BODY).json()
 
-        [(organization_id, arguments)] = jobs(owner_connection, "send_email")
+        [(organization_id, arguments)] = jobs(owner_connection, "send_mail")
         assert str(organization_id) == made["org_id"]
-        assert (arguments["message"], arguments["user_id"]) == ("welcome", made["user_id"])
+        with org_context(organization_id):
+            mail = Mail.objects.get(id=arguments["mail_id"])
+        assert (mail.message, str(mail.user_id)) == ("accounts/welcome", made["user_id"])
 
     def test_it_never_joins_an_organization_of_the_same_name(self, anonymous, alice):
         slugs = {"acme"}

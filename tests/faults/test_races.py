@@ -80,7 +80,7 @@ def test_a_killed_worker_leaves_no_half_an_organization(tmp_path, owner_connecti
     ).fetchone()[0]
     owners, sessions, jobs = owner_connection.execute(
         "SELECT (SELECT count(*) FROM accounts_user), (SELECT count(*) FROM accounts_session), "
-        "(SELECT count(*) FROM procrastinate_jobs WHERE task_name = 'send_email')"
+        "(SELECT count(*) FROM procrastinate_jobs WHERE task_name = 'send_mail')"
     ).fetchone()
     assert None in statuses, "no request was cut off: the test proves nothing"
     assert orphans == 0

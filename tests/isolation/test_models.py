@@ -6,7 +6,7 @@ from django.apps import apps
 from django.db import DatabaseError, connection, transaction
 
 from tenancy.context import org_context
-from tenancy.models import Organization, TenantModelBase
+from tenancy.models import Organization, TenantModelBase, UndeliverableAddress
 from tests.isolation.conftest import enter
 
 MODELS = [model for model in apps.get_models() if isinstance(model, TenantModelBase)]
@@ -19,6 +19,9 @@ def key_of(model):
 
 @pytest.fixture
 def both(alice, charlie):
+    for person in (alice, charlie):
+        with org_context(person.organization_id):
+            UndeliverableAddress.objects.create(address="gone@example.com", reason="bounced")
     return alice.organization_id, charlie.organization_id
 
 

@@ -6,6 +6,7 @@ from django.urls import get_resolver
 PUBLIC = {
     "register", "login", "refresh", "logout", "jwks",
     "health", "health_live", "health_ready", "health_redis", "metrics", "openapi", "docs",
+    "mail_reports",
 }  # fmt: skip
 OWN = {"validate": "post", "sessions": "get", "me": "get", "members": "get"}
 BY_ID = {

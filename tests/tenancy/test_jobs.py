@@ -1,13 +1,14 @@
 """Jobs are enqueued with the caller's transaction, and run in the organization that the database stamped."""
 
 from types import SimpleNamespace
+from uuid import uuid4
 
 import pytest
 from procrastinate.contrib.django import app
 from procrastinate.exceptions import ConnectorException
 
-from accounts import tasks
 from accounts.models import User
+from tenancy import tasks
 from tenancy.context import (
     NoOrganizationContext,
     current_organization_id,
@@ -15,6 +16,7 @@ from tenancy.context import (
     organization_in_force,
 )
 from tenancy.jobs import UnknownTask, UntilItLands, defer, organization_task
+from tenancy.models import Mail
 from tests.conftest import manage
 
 JOBS = "SELECT task_name, status::text, organization_id FROM procrastinate_jobs ORDER BY id"
@@ -23,7 +25,7 @@ JOBS = "SELECT task_name, status::text, organization_id FROM procrastinate_jobs 
 class TestDefer:
     def test_it_rolls_back_with_the_caller(self, alice, owner_connection):
         before = owner_connection.execute(JOBS).fetchall()
-        assert before == [("send_email", "todo", alice.organization_id)]
+        assert before == [("send_mail", "todo", alice.organization_id)]
         with pytest.raises(KeyError), org_context(alice.organization_id):
             defer("blacklist_sessions", sessions={})
             raise KeyError
@@ -39,9 +41,9 @@ class TestDefer:
             defer(name)
 
     def test_the_librarys_own_way_is_refused_to_the_app_role(self, alice, monkeypatch):
-        monkeypatch.setattr(tasks.send_email.blueprint.connector, "alias", "default")
+        monkeypatch.setattr(tasks.send_mail.blueprint.connector, "alias", "default")
         with pytest.raises(ConnectorException) as refusal:
-            tasks.send_email.defer(message="welcome", user_id=str(alice.user.id), message_id="<x@y>")
+            tasks.send_mail.defer(mail_id=str(uuid4()))
         assert "permission denied" in str(refusal.value.__cause__)
 
 
@@ -50,13 +52,15 @@ class TestWorker:
         done = manage("worker", "--once", EMAIL_BACKEND="django.core.mail.backends.console.EmailBackend")
         assert "Welcome to Acme" in done.stdout
         assert "alice@acme.example" in done.stdout
-        jobs = [row for row in owner_connection.execute(JOBS) if row[0] == "send_email"]
-        assert jobs == [("send_email", "succeeded", alice.organization_id)]
+        jobs = [row for row in owner_connection.execute(JOBS) if row[0] == "send_mail"]
+        assert jobs == [("send_mail", "succeeded", alice.organization_id)]
 
     def test_it_reaches_nobody_elses_rows(self, alice, charlie, owner_connection):
         owner_connection.execute("DELETE FROM procrastinate_jobs")
+        with org_context(charlie.organization_id):
+            mail = Mail.objects.get()
         with org_context(alice.organization_id):
-            defer("send_email", message="welcome", user_id=str(charlie.user.id), message_id="<x@y>")
+            defer("send_mail", mail_id=str(mail.id))
         done = manage("worker", "--once", EMAIL_BACKEND="django.core.mail.backends.console.EmailBackend")
         assert "Subject" not in done.stdout
         assert "globex" not in done.stdout
@@ -64,7 +68,7 @@ class TestWorker:
     def test_a_platform_task_refuses_a_stamped_job(self, alice, owner_connection):
         owner_connection.execute("DELETE FROM procrastinate_jobs")
         with org_context(alice.organization_id):
-            job = defer("send_email", message="welcome", user_id=str(alice.user.id), message_id="<x@y>")
+            job = defer("send_mail", mail_id=str(uuid4()))
         owner_connection.execute(
             "UPDATE procrastinate_jobs SET task_name = 'prune_sessions', args = '{\"timestamp\": 0}' WHERE id = %s",
             [job],

@@ -1,10 +1,25 @@
-from typing import Any, cast
+"""Who may use a route, by their role in the organization in force."""
+
+from typing import Any, Protocol, cast
+from uuid import UUID
 
 from rest_framework.permissions import BasePermission
 from rest_framework.request import Request
 
-from accounts.callers import Caller
 from tenancy.models import Role
+
+
+class Caller(Protocol):
+    """What every app may know of the verified caller; accounts' own class has more."""
+
+    @property
+    def user_id(self) -> UUID: ...
+    @property
+    def organization_id(self) -> UUID: ...
+    @property
+    def session_id(self) -> UUID: ...
+    @property
+    def role(self) -> str: ...
 
 
 def caller_of(request: Request) -> Caller:

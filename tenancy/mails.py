@@ -1,0 +1,122 @@
+"""Mails to people of an organization: queued with the change that causes them, written and sent by the worker.
+
+A message is named like `accounts/welcome` and is one template, `accounts/mail/welcome.txt`. Its first line is
+the subject; the HTML part is made of the same text, so the two can't disagree.
+"""
+
+import re
+from typing import Any
+from uuid import UUID, uuid4
+
+from django.conf import settings
+from django.contrib.auth import get_user_model
+from django.core.mail import EmailMultiAlternatives
+from django.template.loader import get_template, render_to_string
+from prometheus_client import Counter
+
+from saas.kit import clock
+from tenancy.context import current_organization_id, org_context
+from tenancy.jobs import defer
+from tenancy.models import Mail, MailState, Organization, UndeliverableAddress
+
+MAILS = Counter("saas_mails", "Mails handed to the provider, by result.", ["result"])
+RESENDS_AFTER_A_CRASH = 1
+# A paragraph of its own: `Label:` and below it the address. In HTML it becomes a button.
+LINK = re.compile(r"(?P<label>[^\n]+):\n(?P<url>https?://\S+)")
+
+
+def queue_mail(message: str, *, user_id: UUID, occasion: str = "", **facts: Any) -> None:
+    """Queue a mail in the caller's transaction, unless it was queued for this user and occasion before.
+
+    `facts` must be fit for JSON and are the template's further variables. Raises
+    TemplateDoesNotExist, or NoOrganizationContext outside org_context().
+    """
+    current_organization_id()
+    get_template(template_name(message))
+    mail, is_new = Mail.objects.get_or_create(
+        user_id=user_id,
+        message=message,
+        occasion=occasion,
+        defaults={"facts": facts, "message_id": f"<{uuid4()}@{mail_domain()}>"},
+    )
+    if is_new:
+        defer("send_mail", mail_id=str(mail.id))
+
+
+def resend_mail(mail: Mail) -> None:
+    """Send a mail again as a new one, under a new Message-ID."""
+    mail.state, mail.message_id, mail.crashes = MailState.QUEUED, f"<{uuid4()}@{mail_domain()}>", 0
+    mail.save(update_fields=["state", "message_id", "crashes"])
+    defer("send_mail", mail_id=str(mail.id))
+
+
+def send_mail(organization_id: UUID, *, mail_id: UUID) -> None:
+    """Send one mail with no transaction open. Raises what the provider raised: the queue tries again.
+
+    A worker that dies in the middle leaves open whether the provider took the mail; it is sent once more
+    under its Message-ID, by which a mailbox knows it again.
+    """
+    with org_context(organization_id):
+        written = _begin(mail_id)
+    if written is None:
+        return
+    try:
+        written.send()
+    except Exception as error:
+        MAILS.labels("failed").inc()
+        with org_context(organization_id):
+            Mail.objects.filter(id=mail_id).update(state=MailState.QUEUED, error=str(error)[:2000])
+        raise
+    MAILS.labels("sent").inc()
+    with org_context(organization_id):
+        Mail.objects.filter(id=mail_id).update(state=MailState.SENT, sent_at=clock.now(), error="")
+
+
+def _begin(mail_id: UUID) -> EmailMultiAlternatives | None:
+    mail = Mail.objects.select_for_update().filter(id=mail_id).first()
+    if mail is None or mail.state not in (MailState.QUEUED, MailState.SENDING):
+        return None
+    mail.crashes += mail.state == MailState.SENDING
+    user = get_user_model().objects.get(pk=mail.user_id)
+    address = str(user.email)  # type: ignore[attr-defined]
+    if mail.crashes > RESENDS_AFTER_A_CRASH:
+        mail.state = MailState.UNKNOWN
+    elif UndeliverableAddress.objects.filter(address=address.lower()).exists():
+        mail.state = MailState.SUPPRESSED
+    else:
+        mail.state = MailState.SENDING
+    mail.save(update_fields=["state", "crashes"])
+    if mail.state != MailState.SENDING:
+        MAILS.labels(mail.state).inc()
+        return None
+    return write_mail(mail, user=user, address=address)
+
+
+def write_mail(mail: Mail, *, user: Any, address: str) -> EmailMultiAlternatives:
+    """The mail as it goes out, in text and HTML."""
+    organization = Organization.objects.get()
+    context = {"user": user, "organization": organization, "public_url": settings.PUBLIC_URL, **mail.facts}
+    subject, _, text = render_to_string(template_name(mail.message), context).partition("\n")
+    text = text.strip() + "\n"
+    written = EmailMultiAlternatives(
+        subject=subject.strip(), body=text, to=[address], headers={"Message-ID": mail.message_id}
+    )
+    html = {"subject": subject, "paragraphs": [_paragraph(each) for each in text.strip().split("\n\n")]}
+    written.attach_alternative(render_to_string("components/mail.html", html | context), "text/html")
+    # The provider sends it back with what it says of the mail: tenancy.mail_tracking.
+    written.metadata = {"organization_id": str(mail.organization_id), "mail_id": str(mail.id)}  # type: ignore[attr-defined]
+    return written
+
+
+def _paragraph(text: str) -> dict[str, str]:
+    link = LINK.fullmatch(text)
+    return link.groupdict() if link else {"text": text}
+
+
+def template_name(message: str) -> str:
+    app, _, name = message.partition("/")
+    return f"{app}/mail/{name}.txt"
+
+
+def mail_domain() -> str:
+    return settings.DEFAULT_FROM_EMAIL.rpartition("@")[2].rstrip(">")

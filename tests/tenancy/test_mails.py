@@ -1,0 +1,163 @@
+"""Mail is queued with the change that causes it, once an occasion, and what it costs to lose a worker is one repeat."""
+
+import os
+
+import pytest
+from django.core import mail as django_mail
+from django.db import transaction
+from django.template.loader import TemplateDoesNotExist
+
+from tenancy import mails
+from tenancy.context import NoOrganizationContext, org_context
+from tenancy.mails import queue_mail, send_mail
+from tenancy.models import Mail, MailState, UndeliverableAddress
+from tests.accounts.asking import jobs
+
+MESSAGES = [
+    f"{path.parent.parent.name}/{path.stem}"
+    for path in sorted((mails.settings.BASE_DIR / "templates").glob("*/mail/*.txt"))
+]
+
+
+@pytest.fixture
+def welcome(alice):
+    with org_context(alice.organization_id):
+        return Mail.objects.get()
+
+
+@pytest.fixture
+def outbox(mailoutbox):
+    return mailoutbox
+
+
+def state_of(mail):
+    with org_context(mail.organization_id):
+        return Mail.objects.get(id=mail.id)
+
+
+def send(mail):
+    send_mail(mail.organization_id, mail_id=mail.id)
+
+
+class TestQueueMail:
+    def test_it_is_queued_with_the_change_or_not_at_all(self, alice, owner_connection):
+        before = len(jobs(owner_connection, "send_mail"))
+        with org_context(alice.organization_id):
+            queue_mail("accounts/refresh_token_reused", user_id=alice.user.id)
+            transaction.set_rollback(True)
+        assert len(jobs(owner_connection, "send_mail")) == before
+        with org_context(alice.organization_id):
+            queue_mail("accounts/refresh_token_reused", user_id=alice.user.id)
+        organization_id, _ = jobs(owner_connection, "send_mail")[-1]
+        assert (len(jobs(owner_connection, "send_mail")), organization_id) == (
+            before + 1,
+            alice.organization_id,
+        )
+
+    def test_once_an_occasion(self, alice, owner_connection):
+        with org_context(alice.organization_id):
+            for occasion in ("one", "one", "two"):
+                queue_mail("accounts/welcome", user_id=alice.user.id, occasion=occasion)
+            assert Mail.objects.exclude(occasion="").count() == 2
+        assert len(jobs(owner_connection, "send_mail")) == 3
+
+    def test_it_refuses_an_unknown_message(self, alice):
+        with org_context(alice.organization_id), pytest.raises(TemplateDoesNotExist):
+            queue_mail("accounts/spam", user_id=alice.user.id)
+
+    def test_it_belongs_to_an_organization(self, alice):
+        with pytest.raises(NoOrganizationContext):
+            queue_mail("accounts/welcome", user_id=alice.user.id, occasion="another")
+
+
+class TestSendMail:
+    def test_it_goes_to_the_stored_address_in_text_and_html(self, welcome, outbox):
+        send(welcome)
+
+        [sent] = outbox
+        assert sent.to == ["alice@acme.example"]
+        assert sent.subject == "Welcome to Acme"
+        assert sent.extra_headers["Message-ID"] == welcome.message_id
+        assert sent.body.startswith("Hello Alice,\n\nAcme is ready.")
+        [(html, kind)] = sent.alternatives
+        assert kind == "text/html"
+        assert "Acme is ready." in html
+        assert f'<a href="{mails.settings.PUBLIC_URL}"' in html
+        assert (state_of(welcome).state, state_of(welcome).error) == (MailState.SENT, "")
+
+    def test_names_are_text_in_both_parts(self, alice, welcome, outbox):
+        alice.api.patch("/users/me", {"name": "<b>&'"})
+        send(welcome)
+        assert outbox[0].body.startswith("Hello <b>&',\n")
+        assert "Hello &lt;b&gt;&amp;&#x27;," in outbox[0].alternatives[0][0]
+
+    def test_it_is_sent_once(self, welcome, outbox):
+        send(welcome)
+        send(welcome)
+        assert len(outbox) == 1
+
+    def test_no_transaction_is_open_while_it_is_sent(self, welcome, monkeypatch):
+        seen = []
+        monkeypatch.setattr(
+            django_mail.message.EmailMessage,
+            "send",
+            lambda self: seen.append(transaction.get_connection().in_atomic_block),
+        )
+        send(welcome)
+        assert seen == [False]
+
+    def test_what_the_provider_refuses_is_kept_and_tried_again(self, welcome, outbox, monkeypatch):
+        with monkeypatch.context() as patched, pytest.raises(OSError):
+            patched.setattr(django_mail.message.EmailMessage, "send", refuse)
+            send(welcome)
+        assert (state_of(welcome).state, state_of(welcome).error) == (MailState.QUEUED, "no route")
+        send(welcome)
+        assert [sent.extra_headers["Message-ID"] for sent in outbox] == [welcome.message_id]
+
+    def test_a_crash_repeats_it_once_under_its_message_id(self, welcome, outbox):
+        for _ in range(3):
+            with org_context(welcome.organization_id):
+                mails._begin(welcome.id)  # A worker dies after this.
+        send(welcome)
+        assert outbox == []
+        assert state_of(welcome).state == MailState.UNKNOWN
+
+    def test_after_one_crash_it_still_goes(self, welcome, outbox):
+        with org_context(welcome.organization_id):
+            mails._begin(welcome.id)
+        send(welcome)
+        assert [sent.extra_headers["Message-ID"] for sent in outbox] == [welcome.message_id]
+
+    def test_an_address_that_bounced_gets_none(self, alice, welcome, outbox):
+        with org_context(alice.organization_id):
+            UndeliverableAddress.objects.create(address="alice@acme.example", reason="bounced")
+        send(welcome)
+        assert outbox == []
+        assert state_of(welcome).state == MailState.SUPPRESSED
+
+    def test_another_organizations_mail_is_not_found(self, welcome, charlie, outbox):
+        send_mail(charlie.organization_id, mail_id=welcome.id)
+        assert outbox == []
+
+
+def refuse(self):
+    raise OSError("no route")
+
+
+@pytest.mark.parametrize("message", MESSAGES)
+def test_every_mail_can_be_written(alice, message):
+    with org_context(alice.organization_id):
+        mail = Mail(user=alice.user, message=message, message_id="<fixed@localhost>", facts=FACTS)
+        written = mails.write_mail(mail, user=alice.user, address=alice.user.email)
+    text, html = written.body, written.alternatives[0][0]
+    assert written.subject
+    assert "\n" not in written.subject
+    assert text.startswith("Hello Alice,\n")
+    for part in (written.subject, text, html):
+        assert "{" not in part
+        assert "None" not in part
+    assert html.count("<p") >= 4
+    assert max(map(len, os.linesep.join(text.split("\n\n")).splitlines()), default=0) < 400
+
+
+FACTS = {}

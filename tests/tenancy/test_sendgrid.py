@@ -1,0 +1,157 @@
+"""Anymail calls its SendGrid backend unsupported: what it sends is held to the provider's contract here."""
+
+import base64
+import json
+
+import pytest
+from anymail.exceptions import AnymailAPIError
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+
+from tenancy.context import org_context
+from tenancy.mails import send_mail
+from tenancy.models import Mail, MailState, UndeliverableAddress
+from tests.accounts.asking import assert_refused
+from tests.sendgrid import KEY, SendGrid
+
+
+@pytest.fixture
+def sendgrid(settings):
+    with SendGrid() as fake:
+        settings.EMAIL_BACKEND = "anymail.backends.sendgrid.EmailBackend"
+        settings.ANYMAIL = {"SENDGRID_API_KEY": KEY, "SENDGRID_API_URL": fake.url}
+        yield fake
+
+
+@pytest.fixture
+def welcome(alice):
+    with org_context(alice.organization_id):
+        return Mail.objects.get()
+
+
+def send(mail):
+    send_mail(mail.organization_id, mail_id=mail.id)
+
+
+def kept(mail):
+    with org_context(mail.organization_id):
+        return Mail.objects.get(id=mail.id)
+
+
+class TestSending:
+    def test_the_provider_takes_it(self, sendgrid, welcome):
+        send(welcome)
+
+        [taken] = sendgrid.took
+        [to] = taken["personalizations"]
+        assert [each["email"] for each in to["to"]] == ["alice@acme.example"]
+        assert taken["subject"] == "Welcome to Acme"
+        assert [part["type"] for part in taken["content"]] == ["text/plain", "text/html"]
+        headers = taken.get("headers", {}) | to.get("headers", {})
+        assert headers["Message-ID"] == welcome.message_id
+        arguments = taken.get("custom_args", {}) | to.get("custom_args", {})
+        assert arguments["mail_id"] == str(welcome.id)
+        assert kept(welcome).state == MailState.SENT
+
+    @pytest.mark.parametrize("status", [401, 429, 500, 503])
+    def test_what_it_refuses_waits_with_its_error(self, sendgrid, welcome, status):
+        sendgrid.status = status
+        with pytest.raises(AnymailAPIError):
+            send(welcome)
+        assert kept(welcome).state == MailState.QUEUED
+        assert str(status) in kept(welcome).error
+        assert KEY not in kept(welcome).error
+        sendgrid.status = 202
+        send(welcome)
+        assert len(sendgrid.took) == 1
+
+
+@pytest.fixture
+def signing_key(settings):
+    key = ec.generate_private_key(ec.SECP256R1())
+    public = key.public_key().public_bytes(
+        serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo
+    )
+    settings.EMAIL_BACKEND = "anymail.backends.sendgrid.EmailBackend"
+    settings.ANYMAIL = {"SENDGRID_TRACKING_WEBHOOK_VERIFICATION_KEY": base64.b64encode(public).decode()}
+    return key
+
+
+def report(client, key, *events, timestamp="1700000000", tampered=False):
+    body = json.dumps(events).encode()
+    signature = key.sign(timestamp.encode() + body, ec.ECDSA(hashes.SHA256()))
+    return client.post(
+        "/webhooks/mail",
+        body + b" " if tampered else body,
+        content_type="application/json",
+        headers={
+            "X-Twilio-Email-Event-Webhook-Signature": base64.b64encode(signature).decode(),
+            "X-Twilio-Email-Event-Webhook-Timestamp": timestamp,
+        },
+    )
+
+
+def event_about(mail, **changes):
+    return {
+        "event": "bounce",
+        "type": "bounce",
+        "email": "Alice@acme.example",
+        "sg_event_id": "event-1",
+        "timestamp": 1700000000,
+        "organization_id": str(mail.organization_id),
+        "mail_id": str(mail.id),
+        **changes,
+    }
+
+
+def marked(mail):
+    with org_context(mail.organization_id):
+        return list(UndeliverableAddress.objects.values_list("address", "reason"))
+
+
+class TestReports:
+    def test_a_hard_bounce_marks_the_address(self, client, signing_key, welcome):
+        assert report(client, signing_key, event_about(welcome)).status_code == 200
+        assert marked(welcome) == [("alice@acme.example", "bounced")]
+
+    def test_a_complaint_does_too(self, client, signing_key, welcome):
+        report(client, signing_key, event_about(welcome, event="spamreport", type=None))
+        assert marked(welcome) == [("alice@acme.example", "complained")]
+
+    @pytest.mark.parametrize("changes", [{"type": "blocked"}, {"event": "deferred"}, {"event": "delivered"}])
+    def test_what_passes_does_not(self, client, signing_key, welcome, changes):
+        assert report(client, signing_key, event_about(welcome, **changes)).status_code == 200
+        assert marked(welcome) == []
+
+    def test_a_replay_counts_no_second_time(self, client, signing_key, welcome):
+        report(client, signing_key, event_about(welcome))
+        with org_context(welcome.organization_id):
+            UndeliverableAddress.objects.all().delete()
+        assert report(client, signing_key, event_about(welcome)).status_code == 200
+        assert marked(welcome) == []
+
+    def test_another_organizations_mail_is_not_reached(self, client, signing_key, welcome, charlie):
+        wrong = event_about(welcome, organization_id=str(charlie.organization_id))
+        assert report(client, signing_key, wrong).status_code == 200
+        assert marked(welcome) == []
+
+    @pytest.mark.parametrize("changes", [{"mail_id": "x"}, {"organization_id": None}])
+    def test_mail_that_is_none_of_ours_is_ignored(self, client, signing_key, welcome, changes):
+        assert report(client, signing_key, event_about(welcome, **changes)).status_code == 200
+
+    def test_a_wrong_signature_is_refused(self, client, signing_key, welcome):
+        other = ec.generate_private_key(ec.SECP256R1())
+        assert_refused(report(client, other, event_about(welcome)), 400, "malformed_request")
+        tampered = report(client, signing_key, event_about(welcome), tampered=True)
+        assert_refused(tampered, 400, "malformed_request")
+        assert marked(welcome) == []
+
+    def test_no_signature_is_refused(self, client, signing_key, welcome):
+        response = client.post("/webhooks/mail", b"[]", content_type="application/json")
+        assert_refused(response, 400, "malformed_request")
+
+    def test_without_a_key_nothing_is_believed(self, client, signing_key, settings, welcome):
+        settings.ANYMAIL = {"SENDGRID_TRACKING_WEBHOOK_VERIFICATION_KEY": ""}
+        response = report(client, signing_key, event_about(welcome))
+        assert_refused(response, 503, "mail_reports_not_configured")
+        assert marked(welcome) == []

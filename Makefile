@@ -53,6 +53,8 @@ check-django: export PUBLIC_URL = https://app.example.com
 check-django: export ALLOWED_HOSTS = app.example.com
 check-django: export TRUSTED_PROXY_COUNT = 1
 check-django: export SENDGRID_API_KEY = SG.for-the-check
+check-django: export STRIPE_SECRET_KEY = sk_live_for_the_check
+check-django: export STRIPE_WEBHOOK_SECRET = whsec_for_the_check
 check-django:
 	$(BIN)/python manage.py jwt_keys generate --if-missing
 	$(BIN)/python manage.py bootstrap_database

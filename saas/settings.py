@@ -36,6 +36,7 @@ METRICS_TOKEN = env.text("METRICS_TOKEN")
 INSTALLED_APPS = [
     "saas",
     "accounts",
+    "billing",
     "tenancy",
     "procrastinate.contrib.django",
     "django.contrib.contenttypes",
@@ -172,6 +173,12 @@ ANYMAIL = {
     "WEBHOOK_SECRET": env.text("MAIL_WEBHOOK_SECRET"),
 }
 
+# Billing
+STRIPE_SECRET_KEY = env.text("STRIPE_SECRET_KEY")
+STRIPE_WEBHOOK_SECRETS = env.words("STRIPE_WEBHOOK_SECRET")
+STRIPE_API_BASE = env.text("STRIPE_API_BASE", "https://api.stripe.com").rstrip("/")
+BILLING_GRACE_DAYS = env.integer("BILLING_GRACE_DAYS", 0, maximum=90)
+
 # API
 REST_FRAMEWORK: dict[str, Any] = {
     "DEFAULT_AUTHENTICATION_CLASSES": ["accounts.api.authentication.VerifiedCaller"],
@@ -242,5 +249,7 @@ LOGGING: dict[str, Any] = {
         # Each request has one line of ours; Django's own line for every 4xx would be its second.
         "django.request": {"level": "ERROR"},
         "procrastinate": {"level": "WARNING"},
+        # Each call to Stripe is counted, and one that fails has its line.
+        "stripe": {"level": "WARNING"},
     },
 }

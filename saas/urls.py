@@ -6,6 +6,7 @@ from tenancy.mail_tracking import mail_reports
 
 urlpatterns = [
     path("", include("accounts.urls")),
+    path("", include("billing.urls")),
     path("webhooks/mail", mail_reports, name="mail_reports"),
     path("health", health.Overall.as_view(), name="health"),
     path("health/live", health.Live.as_view(), name="health_live"),

@@ -1,9 +1,9 @@
-"""What a connection's role may be: the fence is worth nothing under a role that passes it."""
+"""What PostgreSQL says of a connection's role and of a violated constraint."""
 
 from typing import Any
 
 from django.core.exceptions import ImproperlyConfigured
-from django.db import DEFAULT_DB_ALIAS, connections
+from django.db import DEFAULT_DB_ALIAS, IntegrityError, connections
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 RUNTIME_ALIASES = {DEFAULT_DB_ALIAS, "worker", "support"}
@@ -37,3 +37,8 @@ def refuse_unsafe_role(sender: Any, connection: BaseDatabaseWrapper, **kwargs: A
 def verify_runtime_role() -> None:
     """Connect as the web's role; raises UnsafeDatabaseRole, or OperationalError if PostgreSQL can't be reached."""
     connections[DEFAULT_DB_ALIAS].ensure_connection()
+
+
+def violated_constraint(error: IntegrityError) -> str | None:
+    diagnostics = getattr(error.__cause__, "diag", None)
+    return getattr(diagnostics, "constraint_name", None)

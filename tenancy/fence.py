@@ -107,13 +107,22 @@ class RoleAccess(DatabaseConstraint):
     """What another role may do across organizations: the columns and rows named here, and no more."""
 
     def __init__(
-        self, *, name: str, role: str, command: str, rows: str, columns: tuple[str, ...] = ()
+        self,
+        *,
+        name: str,
+        role: str,
+        command: str,
+        rows: str,
+        columns: tuple[str, ...] = (),
+        new_rows: str = "",
     ) -> None:
         super().__init__(name=name)
         self.role = role
         self.command = command
         self.rows = rows
         self.columns = columns
+        # What an updated row must be, where that is not what it was.
+        self.new_rows = new_rows
 
     @property
     def _privilege(self) -> str:
@@ -125,19 +134,27 @@ class RoleAccess(DatabaseConstraint):
 
     def policy_sql(self, table: str) -> str:
         """The policy on a table, whose name is quoted already."""
-        return f'CREATE POLICY "{self.name}" ON {table} FOR {self.command} TO {self.role} USING ({self.rows})'
+        policy = f'CREATE POLICY "{self.name}" ON {table} FOR {self.command} TO {self.role}'
+        if self.command == "INSERT":
+            return f"{policy} WITH CHECK ({self.rows})"
+        return f"{policy} USING ({self.rows})" + (f" WITH CHECK ({self.new_rows})" if self.new_rows else "")
 
     def remove_sql(self, model: Any, schema_editor: Any) -> str:
         table = schema_editor.quote_name(model._meta.db_table)
+        drop = f"DROP POLICY {schema_editor.quote_name(self.name)} ON {table}"
+        # The app role's right came with the fence, and stays with it.
         return (
-            f"DROP POLICY {schema_editor.quote_name(self.name)} ON {table}; "
-            f"REVOKE {self._privilege} ON {table} FROM {self.role}"
+            drop if self.role == APP_ROLE else f"{drop}; REVOKE {self._privilege} ON {table} FROM {self.role}"
         )
 
     def deconstruct(self) -> tuple[str, Sequence[Any], dict[str, Any]]:
         path, args, kwargs = super().deconstruct()
         kwargs = {**kwargs, "role": self.role, "command": self.command, "rows": self.rows}
-        return path, args, {**kwargs, "columns": self.columns} if self.columns else kwargs
+        if self.columns:
+            kwargs["columns"] = self.columns
+        if self.new_rows:
+            kwargs["new_rows"] = self.new_rows
+        return path, args, kwargs
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, RoleAccess) and self.deconstruct() == other.deconstruct()

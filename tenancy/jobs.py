@@ -14,17 +14,19 @@ from typing import Any
 from uuid import UUID
 
 import orjson
-from django.db import DEFAULT_DB_ALIAS, close_old_connections, connections
+from django.db import DEFAULT_DB_ALIAS, IntegrityError, close_old_connections, connections, transaction
 from procrastinate import BaseRetryStrategy, JobContext, RetryDecision
 from procrastinate.contrib.django import app
 from procrastinate.jobs import Job
 from procrastinate.tasks import Task
 
 from tenancy.context import current_organization_id, org_context
+from tenancy.database import violated_constraint
 
 DEFER = "SELECT tenancy.defer_job(%s, %s, %s, %s, %s, %s::jsonb, %s)"
 STAMP = "SELECT organization_id FROM procrastinate_jobs WHERE id = %s"
 JOB_SECONDS = 300
+QUEUEING_LOCK_CONSTRAINT = "procrastinate_jobs_queueing_lock_idx_v1"
 
 FIRST_RETRY_SECONDS = 5
 LONGEST_RETRY_SECONDS = 3600
@@ -74,6 +76,17 @@ def defer(
         cursor.execute(DEFER, [task.queue, task.name, task.priority, lock, queueing_lock, payload, at])
         job_id: int = cursor.fetchone()[0]
     return job_id
+
+
+def defer_once(task_name: str, *, queueing_lock: str, **arguments: Any) -> int | None:
+    """`defer`, but None if a job with this lock waits already in the organization."""
+    try:
+        with transaction.atomic():
+            return defer(task_name, queueing_lock=queueing_lock, **arguments)
+    except IntegrityError as error:
+        if violated_constraint(error) != QUEUEING_LOCK_CONSTRAINT:
+            raise
+        return None
 
 
 def organization_task(

@@ -17,7 +17,7 @@ from prometheus_client import Counter
 from saas.kit import clock
 from tenancy.context import current_organization_id, org_context
 from tenancy.jobs import defer
-from tenancy.models import Mail, MailState, Organization, UndeliverableAddress
+from tenancy.models import Mail, MailState, Organization, Role, UndeliverableAddress
 
 MAILS = Counter("saas_mails", "Mails handed to the provider, by result.", ["result"])
 RESENDS_AFTER_A_CRASH = 1
@@ -41,6 +41,13 @@ def queue_mail(message: str, *, user_id: UUID, occasion: str = "", **facts: Any)
     )
     if is_new:
         defer("send_mail", mail_id=str(mail.id))
+
+
+def queue_mail_to_owners(message: str, *, occasion: str = "", **facts: Any) -> None:
+    """The same to each active owner of the organization in force."""
+    owners = get_user_model().objects.filter(role=Role.OWNER, deactivated_at=None)
+    for user_id in owners.order_by("pk").values_list("pk", flat=True):
+        queue_mail(message, user_id=user_id, occasion=occasion, **facts)
 
 
 def resend_mail(mail: Mail) -> None:

@@ -15,6 +15,8 @@ from tenancy.fence import Fence, RoleAccess, TenantReference
 # Support staff belong to this organization and to no other; it exists from the first migration on.
 SUPPORT_ORGANIZATION_ID = uuid.UUID(int=1)
 NAME_LIMIT = 63
+# What a new organization gets; billing's free plan is made of it.
+FREE_SEATS = 3
 
 
 class Role(models.TextChoices):
@@ -35,7 +37,7 @@ class Organization(models.Model):
     # Billing writes down what a plan allows; nobody here asks upward.
     plan = models.CharField(max_length=32, default="free")
     access = models.CharField(max_length=16, choices=Access.choices, default=Access.FULL)
-    seat_limit = models.PositiveIntegerField(null=True, blank=True)
+    seat_limit = models.PositiveIntegerField(null=True, blank=True, default=FREE_SEATS)
     created_at = models.DateTimeField(auto_now_add=True)
 
     class Meta:

@@ -13,6 +13,7 @@ from accounts.selectors import organization_of_email
 from accounts.services.sessions import Device, open_session
 from saas.kit.errors import DomainError
 from tenancy.context import org_context
+from tenancy.database import violated_constraint
 from tenancy.mails import queue_mail
 from tenancy.models import Organization, Role
 
@@ -72,8 +73,3 @@ def _slugs(name: str) -> Iterator[str]:
     yield base
     for _ in range(SLUG_TRIES - 1):
         yield f"{base}-{secrets.token_hex(4)}"
-
-
-def violated_constraint(error: IntegrityError) -> str | None:
-    diagnostics = getattr(error.__cause__, "diag", None)
-    return getattr(diagnostics, "constraint_name", None)

@@ -21,7 +21,7 @@ from tenancy.context import organization_in_force
 from tests.accounts.asking import assert_refused, queries
 from tests.conftest import Api
 
-OWNING = {"login", "logout", "refresh", "register"}
+OWNING = {"login", "logout", "refresh", "register", "checkout", "portal", "stripe_webhook"}
 METHODS = ("get", "post", "put", "patch", "delete")
 
 

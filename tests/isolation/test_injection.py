@@ -155,6 +155,9 @@ class TestInference:
             *((table, ("id",)) for table, *_ in rows),
             ("accounts_user", ("email_key",)),
             ("tenancy_organization", ("slug",)),
+            ("billing_customer", ("stripe_id",)),
+            ("billing_subscription", ("stripe_id",)),
+            ("billing_stripeevent", ("stripe_id",)),
         }
 
     def test_an_unknown_organization_looks_like_no_organization(self, sql):

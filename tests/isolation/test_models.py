@@ -5,6 +5,7 @@ import pytest
 from django.apps import apps
 from django.db import DatabaseError, connection, transaction
 
+from billing.models import Customer, StripeEvent, Subscription
 from tenancy.context import org_context
 from tenancy.models import Organization, TenantModelBase, UndeliverableAddress
 from tests.isolation.conftest import enter
@@ -17,11 +18,19 @@ def key_of(model):
     return "id" if model is Organization else "organization_id"
 
 
+def make_one_of_each(word):
+    """What a registration does not make by itself."""
+    UndeliverableAddress.objects.create(address="gone@example.com", reason="bounced")
+    customer = Customer.objects.create(stripe_id=f"cus_{word}")
+    Subscription.objects.create(customer=customer, stripe_id=f"sub_{word}", status="active")
+    StripeEvent.objects.create(stripe_id=f"evt_{word}", type="invoice.paid", created=1, payload={})
+
+
 @pytest.fixture
 def both(alice, charlie):
     for person in (alice, charlie):
         with org_context(person.organization_id):
-            UndeliverableAddress.objects.create(address="gone@example.com", reason="bounced")
+            make_one_of_each(person.user.email)
     return alice.organization_id, charlie.organization_id
 
 

@@ -23,7 +23,7 @@ CROSSINGS = """
 
 def sources():
     """Of what runs in production; the launcher is for development."""
-    for folder in ("saas", "tenancy", "accounts", "deploy"):
+    for folder in ("saas", "tenancy", "accounts", "billing", "deploy"):
         for path in (ROOT / folder).rglob("*.py"):
             if "launcher" not in path.parts:
                 yield path.read_text()
@@ -53,7 +53,7 @@ def test_the_example_names_settings_alone():
 
 def test_every_command_is_documented_and_the_reverse():
     table = (DOCS / "operations.md").read_text().partition("## Commands")[2].partition("## Settings")[0]
-    ours = {name for name, app in get_commands().items() if app in ("saas", "accounts", "tenancy")}
+    ours = {name for name, app in get_commands().items() if app in ("saas", "accounts", "billing", "tenancy")}
     assert ours == set(re.findall(r"`(\w+)`", first_column(table)))
 
 

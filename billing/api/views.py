@@ -1,0 +1,152 @@
+"""Plans, subscription, checkout and portal, and the webhook. What calls Stripe owns its transactions."""
+
+from typing import Any
+
+from django.conf import settings
+from drf_spectacular.types import OpenApiTypes
+from drf_spectacular.utils import OpenApiParameter, extend_schema, inline_serializer
+from rest_framework import serializers
+from rest_framework.negotiation import BaseContentNegotiation
+from rest_framework.renderers import BaseRenderer
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.views import APIView
+from rest_framework.viewsets import ViewSet
+
+from billing import stripe_client
+from billing.api.serializers import (
+    CheckoutAnswer,
+    CheckoutRequest,
+    PlanList,
+    PortalAnswer,
+    PortalRequest,
+    SubscriptionAnswer,
+)
+from billing.plans import CURRENCY, FREE, PLANS, lookup_key
+from billing.selectors import governing_subscription
+from billing.services import events
+from billing.services.checkout import (
+    CheckoutInProgress,
+    NoBillingCustomer,
+    SubscriptionExists,
+    open_portal,
+    start_checkout,
+)
+from billing.services.subscriptions import grace
+from billing.state import ENDED
+from saas.kit.errors import may_raise
+from saas.kit.serializers import read
+from tenancy.models import Organization
+from tenancy.permissions import IsAdmin, caller_of
+
+PROVIDER_FAILURES = (
+    stripe_client.PaymentProviderError,
+    stripe_client.PaymentProviderUnavailable,
+    stripe_client.BillingNotConfigured,
+)
+
+
+class Plans(ViewSet):
+    authentication_classes = ()
+    permission_classes = ()
+
+    @extend_schema(operation_id="list_plans", responses=PlanList)
+    def list(self, request: Request) -> Response:
+        return Response(PlanList({"data": [_plan(code) for code in PLANS]}).data)
+
+
+class SubscriptionView(ViewSet):
+    @extend_schema(operation_id="get_subscription", responses=SubscriptionAnswer)
+    def retrieve(self, request: Request) -> Response:
+        return Response(SubscriptionAnswer(_subscription()).data)
+
+
+class Payments(ViewSet):
+    permission_classes = (IsAdmin,)
+    owns_transactions = True
+    works_read_only = True
+
+    @extend_schema(operation_id="checkout", request=CheckoutRequest, responses={201: CheckoutAnswer})
+    @may_raise(SubscriptionExists, CheckoutInProgress, *PROVIDER_FAILURES)
+    def checkout(self, request: Request) -> Response:
+        """Open a checkout of a plan; the answer's `url` is where the customer pays."""
+        fields = read(CheckoutRequest, request)
+        home = {"success_url": f"{settings.PUBLIC_URL}/docs", "cancel_url": f"{settings.PUBLIC_URL}/docs"}
+        begun = start_checkout(organization_id=caller_of(request).organization_id, **home | fields)
+        return Response(CheckoutAnswer(begun).data, status=201)
+
+    @extend_schema(operation_id="portal", request=PortalRequest, responses={201: PortalAnswer})
+    @may_raise(NoBillingCustomer, *PROVIDER_FAILURES)
+    def portal(self, request: Request) -> Response:
+        """A link to the pages where the customer pays, changes the card or the plan, and cancels."""
+        fields = {"return_url": f"{settings.PUBLIC_URL}/docs"} | read(PortalRequest, request)
+        return Response(
+            {"url": open_portal(organization_id=caller_of(request).organization_id, **fields)}, status=201
+        )
+
+
+def _plan(code: str) -> dict[str, Any]:
+    plan = PLANS[code]
+    return {
+        "code": plan.code,
+        "name": plan.name,
+        "description": plan.description,
+        "trial_days": plan.trial_days,
+        "limits": plan.limits,
+        "prices": [
+            {
+                "interval": interval,
+                "amount": amount,
+                "currency": CURRENCY,
+                "lookup_key": lookup_key(code, interval),
+            }
+            for interval, amount in plan.prices.items()
+        ],
+    }
+
+
+def _subscription() -> dict[str, Any]:
+    organization, subscription = Organization.objects.get(), governing_subscription()
+    plan = PLANS.get(organization.plan, FREE)
+    answer: dict[str, Any] = {"plan": plan.code, "access": organization.access, "limits": plan.limits}
+    if subscription is None or subscription.status in ENDED:
+        nothing = {"grace_ends_at": None, "current_period_end": None, "cancel_at_period_end": False}
+        return {**answer, **nothing, "status": "none"}
+    return {
+        **answer,
+        "status": subscription.status,
+        "grace_ends_at": subscription.state.grace_ends_at(grace()),
+        "current_period_end": subscription.state.current_period_end,
+        "cancel_at_period_end": subscription.cancel_at_period_end,
+    }
+
+
+class AnyAccept(BaseContentNegotiation):
+    """Stripe asks for nothing, and gets JSON."""
+
+    def select_parser(self, request: Request, parsers: Any) -> None:
+        return None
+
+    def select_renderer(self, request: Request, renderers: Any, format_suffix: str | None = None) -> Any:
+        renderer: BaseRenderer = renderers[0]
+        return renderer, renderer.media_type
+
+
+class StripeWebhook(APIView):
+    authentication_classes = ()
+    permission_classes = ()
+    content_negotiation_class = AnyAccept
+    owns_transactions = True
+
+    @extend_schema(
+        operation_id="stripe_webhook",
+        request={"application/json": OpenApiTypes.OBJECT},
+        parameters=[OpenApiParameter("Stripe-Signature", str, OpenApiParameter.HEADER, required=True)],
+        responses=inline_serializer("StripeWebhookAnswer", {"result": serializers.CharField()}),
+    )
+    @may_raise(stripe_client.InvalidSignature, stripe_client.BillingNotConfigured)
+    def post(self, request: Request) -> Response:
+        """For Stripe: events, verified against the signing secret and stored before anything else."""
+        body = request._request.body
+        event = stripe_client.verified_event(body, request.headers.get("Stripe-Signature", ""))
+        return Response({"result": events.receive(event)})

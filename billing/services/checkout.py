@@ -1,0 +1,169 @@
+"""Checkout and portal: two short transactions, with the calls to Stripe between them."""
+
+from datetime import timedelta
+from typing import Any
+from urllib.parse import urlsplit
+from uuid import UUID, uuid4
+
+from django.conf import settings
+
+from billing import stripe_client
+from billing.models import Customer
+from billing.plans import PLANS, lookup_key
+from billing.reading import moment
+from billing.selectors import customer as own_customer
+from billing.services.subscriptions import has_subscription, lock_customer
+from billing.stripe_client import StripeClient
+from saas.kit import clock
+from saas.kit.errors import DomainError
+from tenancy.context import org_context
+from tenancy.models import Organization
+
+# Longer than all calls of one checkout: after that, whoever began it is gone.
+ABANDONED_AFTER = timedelta(seconds=60)
+# Stripe forgets idempotency keys, and ends sessions, after a day.
+REUSED_FOR = timedelta(hours=23)
+
+
+class SubscriptionExists(DomainError):
+    code = "subscription_exists"
+    status = 409
+    title = "Subscription exists"
+    detail = (
+        "The organization has a subscription already. POST /payments/portal is the way to change or pay it."
+    )
+
+
+class CheckoutInProgress(DomainError):
+    code = "checkout_in_progress"
+    status = 409
+    title = "Checkout in progress"
+    detail = "Another checkout of this organization is just being made. Try again in a few seconds."
+
+    def __init__(self) -> None:
+        super().__init__(headers={"Retry-After": "5"})
+
+
+class NoBillingCustomer(DomainError):
+    code = "no_billing_customer"
+    status = 409
+    title = "No billing customer"
+    detail = "The organization has never been to a checkout, so there is nothing to manage yet."
+
+
+def start_checkout(
+    *, organization_id: UUID, plan: str, interval: str, success_url: str, cancel_url: str
+) -> Customer:
+    """The organization's one open checkout of this plan, made if there is none; on its customer's row.
+
+    Raises SubscriptionExists, CheckoutInProgress or what billing.stripe_client raises.
+    """
+    wanted = {"plan": plan, "interval": interval, "success_url": success_url, "cancel_url": cancel_url}
+    with org_context(organization_id):
+        customer = _begin(wanted)
+    if customer.checkout_url:
+        return customer
+    stripe_id, session = stripe_client.call("checkout", lambda client: _open_session(client, customer))
+    with org_context(organization_id):
+        if finished := _finish(customer, stripe_id, session):
+            return finished
+    # Somebody began another one meanwhile; there is to be one.
+    stripe_client.call("expire_checkout", lambda client: client.v1.checkout.sessions.expire(session.id))
+    raise CheckoutInProgress
+
+
+def _begin(wanted: dict[str, str]) -> Customer:
+    customer = lock_customer()
+    if has_subscription():
+        raise SubscriptionExists
+    trial_days = 0 if customer.trial_used_at else PLANS[wanted["plan"]].trial_days
+    parameters = {**wanted, "trial_days": trial_days}
+    now = clock.now()
+    started_at = customer.checkout_started_at
+    if customer.checkout_key and started_at and started_at > now - REUSED_FOR:
+        if customer.checkout_parameters == parameters:
+            return customer
+        if not customer.checkout_url and started_at > now - ABANDONED_AFTER:
+            raise CheckoutInProgress
+    customer.checkout_key, customer.checkout_started_at, customer.checkout_parameters = (
+        uuid4(),
+        now,
+        parameters,
+    )
+    customer.checkout_id, customer.checkout_url, customer.checkout_expires_at = "", "", None
+    if customer.creation_parameters is None:
+        # Kept, since Stripe refuses a creation repeated under its key with other parameters.
+        organization = Organization.objects.get()
+        metadata = {"org_id": str(organization.id)}
+        customer.creation_parameters = {"name": organization.name, "metadata": metadata}
+    customer.save()
+    return customer
+
+
+def _open_session(client: StripeClient, customer: Customer) -> tuple[str, Any]:
+    stripe_id = customer.stripe_id
+    if stripe_id is None:
+        creation: Any = customer.creation_parameters
+        stripe_id = client.v1.customers.create(creation, {"idempotency_key": str(customer.creation_key)}).id
+    else:
+        # Of an earlier try, whatever became of it.
+        for session in client.v1.checkout.sessions.list({"customer": stripe_id, "status": "open"}).data:
+            if session.to_dict()["metadata"].get("checkout_key") != str(customer.checkout_key):
+                client.v1.checkout.sessions.expire(session.id)
+    parameters = _session_parameters(client, customer, stripe_id)
+    options: Any = {"idempotency_key": str(customer.checkout_key)}
+    return stripe_id, client.v1.checkout.sessions.create(parameters, options)
+
+
+def _session_parameters(client: StripeClient, customer: Customer, stripe_id: str) -> Any:
+    wanted = customer.checkout_parameters or {}
+    organization_id = str(customer.organization_id)
+    key = lookup_key(wanted["plan"], wanted["interval"])
+    prices = client.v1.prices.list({"lookup_keys": [key], "active": True}).data
+    if not prices:
+        raise stripe_client.PaymentProviderError(f"The price {key} is not for sale yet.")
+    metadata = {"org_id": organization_id, "plan": wanted["plan"], "interval": wanted["interval"]}
+    subscription: dict[str, Any] = {"metadata": metadata}
+    if wanted["trial_days"]:
+        subscription["trial_period_days"] = wanted["trial_days"]
+    return {
+        "mode": "subscription",
+        "customer": stripe_id,
+        "client_reference_id": organization_id,
+        "line_items": [{"price": prices[0].id, "quantity": 1}],
+        "metadata": {**metadata, "checkout_key": str(customer.checkout_key)},
+        "subscription_data": subscription,
+        "success_url": wanted["success_url"],
+        "cancel_url": wanted["cancel_url"],
+    }
+
+
+def _finish(begun: Customer, stripe_id: str, session: Any) -> Customer | None:
+    customer = lock_customer()
+    if customer.stripe_id is None:
+        customer.stripe_id = stripe_id
+        customer.save(update_fields=["stripe_id"])
+    if customer.checkout_key != begun.checkout_key:
+        return None
+    customer.checkout_id, customer.checkout_url = session.id, session.url
+    customer.checkout_expires_at = moment(session.expires_at)
+    customer.save(update_fields=["checkout_id", "checkout_url", "checkout_expires_at"])
+    return customer
+
+
+def open_portal(*, organization_id: UUID, return_url: str) -> str:
+    """A link to Stripe's customer portal, good for a few minutes. Raises NoBillingCustomer."""
+    with org_context(organization_id):
+        customer = own_customer()
+    if customer is None or customer.stripe_id is None:
+        raise NoBillingCustomer
+    parameters: Any = {"customer": customer.stripe_id, "return_url": return_url}
+    return stripe_client.call(
+        "portal", lambda client: client.v1.billing_portal.sessions.create(parameters)
+    ).url
+
+
+def is_own_url(url: str) -> bool:
+    """Whether it is one of our pages, or of a front-end that may call the API."""
+    parts = urlsplit(url)
+    return f"{parts.scheme}://{parts.netloc}" in {settings.PUBLIC_URL, *settings.CORS_ALLOWED_ORIGINS}

@@ -1,0 +1,241 @@
+"""The inbox of Stripe's events: stored once, then applied; what fails stays with its error and is tried again."""
+
+import logging
+import time
+from datetime import timedelta
+from typing import Any
+from uuid import UUID
+
+from django.db import DataError, IntegrityError
+
+from billing import metrics, stripe_client
+from billing.handlers import HANDLERS, Delivery
+from billing.models import OPEN_STATES, Customer, EventState, StripeEvent
+from billing.reading import EventFacts, read_event, read_subscription
+from billing.selectors import event_facts, organization_of_customer, parked_events
+from billing.services.subscriptions import apply_to_subscription, lock_customer
+from billing.state import Snapshot, order_key
+from saas.kit import clock
+from saas.kit.errors import MalformedRequest
+from tenancy.context import org_context
+from tenancy.database import violated_constraint
+from tenancy.jobs import defer, defer_once
+from tenancy.models import Organization
+
+logger = logging.getLogger(__name__)
+
+# Stripe waits for our answer meanwhile.
+FETCH_SECONDS = 2.0
+# The job is for what the web process did not finish; by then it has.
+JOB_DELAY = timedelta(seconds=20)
+STRIPE_ID_CONSTRAINT = "billing_stripeevent_stripe_id_key"
+
+
+class OrganizationConflict(Exception):
+    """An event names one organization and belongs to another one's customer."""
+
+
+def receive(payload: dict[str, Any]) -> str:
+    """Store a verified event and apply it; returns what became of it.
+
+    An error of the application is not raised: the event is stored, and its job tries again. Raises
+    MalformedRequest for what is no event, or what PostgreSQL raised if it could not be stored.
+    """
+    try:
+        facts = read_event(payload)
+    except (KeyError, TypeError, ValueError) as error:
+        raise MalformedRequest("The body is no event of Stripe.") from error
+    result = _receive(payload, facts)
+    kind = facts.type if facts.type in HANDLERS else "other"
+    metrics.EVENTS.labels(kind, result).inc()
+    return result
+
+
+def _receive(payload: dict[str, Any], facts: EventFacts) -> str:
+    # Payments that belong to no subscription are none of ours.
+    if facts.type not in HANDLERS or not facts.subscription_id:
+        return "ignored"
+    metrics.EVENT_LAG.observe(max(0, time.time() - facts.created))
+    organization_id, error = _organization_or_conflict(facts.claims, facts.customer_id)
+    if not _store(payload, facts, organization_id, error):
+        return "duplicate"
+    if organization_id is None:
+        logger.warning("Stripe event %s belongs to nobody: %s", facts.id, error or "unknown customer")
+        return EventState.CONFLICT if error else EventState.PARKED
+    try:
+        return apply_event(organization_id, facts.id, fetch_seconds=FETCH_SECONDS)
+    except Exception:
+        logger.exception("Stripe event %s could not be applied yet", facts.id)
+        return EventState.FAILED
+
+
+def _store(payload: dict[str, Any], facts: EventFacts, organization_id: UUID | None, error: str) -> bool:
+    event = StripeEvent(
+        organization_id=organization_id,
+        stripe_id=facts.id,
+        type=facts.type,
+        created=facts.created,
+        payload=payload,
+        customer_id=facts.customer_id,
+        claims=facts.claims,
+        error=error,
+    )
+    if organization_id is None:
+        event.state = EventState.CONFLICT if error else EventState.PARKED
+    try:
+        if organization_id is None:
+            event.save(force_insert=True)
+        else:
+            with org_context(organization_id):
+                event.save(force_insert=True)
+                defer("apply_stripe_event", event_id=facts.id, at=clock.now() + JOB_DELAY)
+    except DataError as error:
+        raise MalformedRequest("The event holds characters that can't be stored.") from error
+    except IntegrityError as violation:
+        if violated_constraint(violation) != STRIPE_ID_CONSTRAINT:
+            raise
+        return False
+    return True
+
+
+def _organization_or_conflict(claims: list[str], customer_id: str) -> tuple[UUID | None, str]:
+    try:
+        return find_organization(claims, customer_id), ""
+    except OrganizationConflict as conflict:
+        return None, str(conflict)
+
+
+def find_organization_quietly(claims: list[str], customer_id: str) -> UUID | None:
+    """None also for a conflict."""
+    return _organization_or_conflict(claims, customer_id)[0]
+
+
+def find_organization(claims: list[str], customer_id: str) -> UUID | None:
+    """Whose event it is: what it names itself and whose customer it is must agree. Raises OrganizationConflict."""
+    known = organization_of_customer(customer_id) if customer_id else None
+    if len(claims) > 1:
+        raise OrganizationConflict(f"it names several organizations: {', '.join(claims)}")
+    claimed = _existing_organization(claims[0]) if claims else None
+    if claims and known and known != claimed:
+        raise OrganizationConflict(f"it names {claims[0]}, but {customer_id} belongs to {known}")
+    return known or claimed
+
+
+def _existing_organization(claim: str) -> UUID | None:
+    try:
+        organization_id = UUID(claim)
+    except ValueError:
+        return None
+    with org_context(organization_id):
+        return organization_id if Organization.objects.exists() else None
+
+
+def apply_event(organization_id: UUID, event_id: str, *, fetch_seconds: float) -> str:
+    """Apply a stored event, unless that was done. An error is kept on the event, and raised."""
+    try:
+        return _apply(organization_id, event_id, fetch_seconds)
+    except Exception as error:
+        with org_context(organization_id):
+            event = StripeEvent.objects.select_for_update().get(stripe_id=event_id)
+            if event.state in OPEN_STATES:
+                event.state, event.error = EventState.FAILED, f"{type(error).__name__}: {error}"[:2000]
+                event.attempts += 1
+                event.save(update_fields=["state", "error", "attempts"])
+        raise
+
+
+def _apply(organization_id: UUID, event_id: str, fetch_seconds: float) -> str:
+    with org_context(organization_id):
+        event = StripeEvent.objects.get(stripe_id=event_id)
+    if event.state not in OPEN_STATES:
+        return event.state
+    facts = read_event(event.payload)
+    fetched = _fetch_if_possible(facts, fetch_seconds)
+    with org_context(organization_id):
+        customer = lock_customer()
+        event = StripeEvent.objects.select_for_update().get(stripe_id=event_id)
+        if event.state not in OPEN_STATES:
+            return event.state
+        event.state, event.error = _handle(customer, facts, fetched)
+        event.processed_at = clock.now()
+        event.attempts += 1
+        event.save(update_fields=["state", "error", "processed_at", "attempts"])
+    return event.state
+
+
+def _handle(customer: Customer, facts: EventFacts, fetched: Snapshot | None) -> tuple[EventState, str]:
+    if customer.stripe_id not in (None, facts.customer_id):
+        return (
+            EventState.CONFLICT,
+            f"{facts.customer_id} is not this organization's customer {customer.stripe_id}",
+        )
+    if customer.stripe_id is None:
+        customer.stripe_id = facts.customer_id
+        customer.save(update_fields=["stripe_id"])
+    change = HANDLERS[facts.type](Delivery(facts, customer, fetched))
+    if fetched is None:
+        queue_refresh(facts.subscription_id)
+    return (EventState.STALE if change.is_stale else EventState.PROCESSED), ""
+
+
+def _fetch_if_possible(facts: EventFacts, seconds: float) -> Snapshot | None:
+    """The event is a hint; the truth is at Stripe. While it can't be asked, the event's own snapshot counts."""
+    try:
+        return fetch_snapshot(facts.subscription_id, not_before=facts.created, seconds=seconds)
+    except (
+        stripe_client.PaymentProviderError,
+        stripe_client.PaymentProviderUnavailable,
+        stripe_client.BillingNotConfigured,
+    ):
+        return None
+
+
+def fetch_snapshot(subscription_id: str, *, not_before: int = 0, seconds: float) -> Snapshot:
+    """A subscription as Stripe has it now. Raises what billing.stripe_client raises, or UnknownPrice."""
+    # Asked later, known later: of two that cross each other the one that began later counts.
+    key = order_key(max(time.time(), not_before), "fetched")
+    return read_subscription(stripe_client.fetch_subscription(subscription_id, seconds=seconds), key)
+
+
+def queue_refresh(subscription_id: str) -> None:
+    defer_once(
+        "refresh_subscription", queueing_lock=f"refresh:{subscription_id}", subscription_id=subscription_id
+    )
+
+
+def refresh_subscription(organization_id: UUID, subscription_id: str) -> None:
+    """Bring a subscription up to date with Stripe. One that Stripe does not know stays as its events left it."""
+    try:
+        snapshot = fetch_snapshot(subscription_id, seconds=stripe_client.OPERATION_SECONDS)
+    except stripe_client.NotAtStripe:
+        logger.warning("Stripe does not know the subscription %s", subscription_id)
+        return
+    with org_context(organization_id):
+        apply_to_subscription(lock_customer(), subscription_id, snapshot=snapshot)
+
+
+def match_parked_events() -> int:
+    """Hand events whose customer became known to that customer's organization; returns how many."""
+    matched = 0
+    for event in parked_events():
+        organization_id, error = _organization_or_conflict(event["claims"], event["customer_id"])
+        if error:
+            StripeEvent.objects.using("worker").filter(id=event["id"], organization=None).update(
+                state=EventState.CONFLICT, error=error
+            )
+        elif organization_id:
+            with org_context(organization_id):
+                lock = f"apply:{event['stripe_id']}"
+                if defer_once("apply_stripe_event", queueing_lock=lock, event_id=event["stripe_id"]):
+                    matched += 1
+    return matched
+
+
+def adopt_event(organization_id: UUID, event_id: str) -> None:
+    """Give an event of nobody to an organization: as saas_worker, who alone may, and only if it is that one's."""
+    for event in event_facts(organization_id=None, stripe_id=event_id):
+        if find_organization_quietly(event["claims"], event["customer_id"]) != organization_id:
+            raise OrganizationConflict(f"{event_id} does not belong to {organization_id}")
+        StripeEvent.objects.using("worker").filter(id=event["id"], organization=None).update(
+            organization=organization_id, state=EventState.RECEIVED, error=""
+        )

@@ -1,0 +1,1 @@
+"""The hosted pages: what a customer would see at Stripe."""

@@ -1,0 +1,196 @@
+"""Every call to Stripe: bounded in time, and with an answer for when it fails. Nothing else imports `stripe`."""
+
+import json
+import logging
+import time
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
+
+import stripe
+from django.conf import settings
+from django.db import connections
+from stripe import StripeClient
+
+from billing import metrics
+from saas.kit.errors import DomainError
+
+logger = logging.getLogger(__name__)
+
+# All tries of one operation together. Whoever waits holds a thread.
+OPERATION_SECONDS = 8.0
+TRY_SECONDS = 3.5
+# Commands and jobs wait longer than a person does.
+LISTING_SECONDS = 120.0
+TRIES = 2
+TOLERANCE_SECONDS = 300
+
+T = TypeVar("T")
+
+
+class PaymentProviderError(DomainError):
+    code = "payment_provider_error"
+    status = 502
+    title = "Payment provider error"
+    detail = "The payment provider refused this. Nothing was changed; try again, or ask support."
+
+
+class PaymentProviderUnavailable(DomainError):
+    code = "payment_provider_unavailable"
+    status = 503
+    title = "Payment provider unavailable"
+    detail = "The payment provider does not answer just now. Nothing was changed; try again soon."
+
+    def __init__(self) -> None:
+        super().__init__(headers={"Retry-After": "10"})
+
+
+class BillingNotConfigured(DomainError):
+    code = "billing_not_configured"
+    status = 503
+    title = "Billing not configured"
+    detail = "This installation has no account at the payment provider."
+
+    def __init__(self) -> None:
+        super().__init__(headers={"Retry-After": "3600"})
+
+
+class InvalidSignature(DomainError):
+    code = "invalid_signature"
+    status = 400
+    title = "Invalid signature"
+    detail = "The Stripe-Signature header does not fit the body, or is older than five minutes."
+
+
+class NotAtStripe(PaymentProviderError):
+    """Stripe does not know the object (`resource_missing`)."""
+
+
+class StripeCalledInTransaction(RuntimeError):
+    """A call to Stripe would hold a transaction and its locks for as long as Stripe likes."""
+
+
+class BoundedClient(stripe.RequestsClient):
+    """Gives each try what is left of the operation's time."""
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__(timeout=TRY_SECONDS)
+        self._deadline = time.monotonic() + seconds
+
+    def request(
+        self, method: str, url: str, headers: Mapping[str, str] | None, post_data: Any = None, **kwargs: Any
+    ) -> Any:
+        left = self._deadline - time.monotonic()
+        if left <= 0:
+            raise stripe.APIConnectionError("the operation's time is over", should_retry=False)  # type: ignore[no-untyped-call]
+        self._timeout = min(TRY_SECONDS, left)
+        return super().request(method, url, headers, post_data)
+
+
+# Replaced by the tests' client, which checks each call against Stripe's own description.
+http_client: Callable[[float], stripe.RequestsClient] = BoundedClient
+
+
+def is_configured() -> bool:
+    return bool(settings.STRIPE_SECRET_KEY)
+
+
+def call(operation: str, function: Callable[[StripeClient], T], *, seconds: float = OPERATION_SECONDS) -> T:
+    """Run calls to Stripe within `seconds` in all.
+
+    Raises BillingNotConfigured, NotAtStripe, PaymentProviderError or PaymentProviderUnavailable.
+    """
+    if not is_configured():
+        raise BillingNotConfigured
+    if any(connection.in_atomic_block for connection in connections.all(initialized_only=True)):
+        raise StripeCalledInTransaction(operation)
+    client = StripeClient(
+        settings.STRIPE_SECRET_KEY,
+        base_addresses={"api": settings.STRIPE_API_BASE},
+        http_client=http_client(seconds),
+        max_network_retries=TRIES - 1,
+    )
+    try:
+        result = function(client)
+    except stripe.StripeError as error:
+        raise _translated(operation, error) from error
+    metrics.STRIPE_CALLS.labels(operation, "answered").inc()
+    return result
+
+
+def _translated(operation: str, error: stripe.StripeError) -> DomainError:
+    # 409: the same creation is under way under its idempotency key, in another request.
+    is_away = isinstance(error, stripe.APIConnectionError) or (error.http_status or 0) in (409, 429)
+    is_away = is_away or (error.http_status or 0) >= 500
+    is_missing = error.code == "resource_missing"
+    metrics.STRIPE_CALLS.labels(operation, "unavailable" if is_away else "refused").inc()
+    logger.log(
+        logging.WARNING if is_away or is_missing else logging.ERROR,
+        "Stripe %s failed: %s %s (%s, request %s)",
+        operation,
+        type(error).__name__,
+        error.user_message,
+        error.code,
+        error.request_id,
+    )
+    if is_away:
+        return PaymentProviderUnavailable()
+    return NotAtStripe() if is_missing else PaymentProviderError()
+
+
+def verified_event(body: bytes, signature: str) -> dict[str, Any]:
+    """The event in a webhook's body. Raises BillingNotConfigured without a secret, or InvalidSignature.
+
+    https://docs.stripe.com/webhooks#verify-manually
+    """
+    secrets = [secret for secret in settings.STRIPE_WEBHOOK_SECRETS if secret]
+    if not secrets:
+        raise BillingNotConfigured
+    if not any(_is_signed(body, signature, secret) for secret in secrets):
+        raise InvalidSignature
+    event = json.loads(body)
+    if not isinstance(event, dict) or event.get("object", "event") != "event":
+        raise InvalidSignature("The body is signed, but is no event.")
+    return event
+
+
+def _is_signed(body: bytes, signature: str, secret: str) -> bool:
+    try:
+        stripe.WebhookSignature.verify_header(body.decode(), signature, secret, TOLERANCE_SECONDS)
+    except (stripe.SignatureVerificationError, UnicodeDecodeError):
+        return False
+    return True
+
+
+def fetch_subscription(subscription_id: str, *, seconds: float = OPERATION_SECONDS) -> dict[str, Any]:
+    """The subscription as it is now. Raises what `call` raises."""
+    found = call(
+        "fetch_subscription",
+        lambda client: client.v1.subscriptions.retrieve(subscription_id),
+        seconds=seconds,
+    )
+    return found.to_dict()
+
+
+def subscriptions_of(customer_id: str) -> list[dict[str, Any]]:
+    """All of them, ended ones included."""
+    found = call(
+        "list_subscriptions",
+        lambda client: list(
+            client.v1.subscriptions.list(
+                {"customer": customer_id, "status": "all", "limit": 100}
+            ).auto_paging_iter()
+        ),
+        seconds=LISTING_SECONDS,
+    )
+    return [each.to_dict() for each in found]
+
+
+def events_since(moment: int, types: list[str]) -> list[dict[str, Any]]:
+    """Stripe keeps 30 days of them. Newest first, as Stripe lists them."""
+    parameters: Any = {"created": {"gte": moment}, "types": types, "limit": 100}
+    found = call(
+        "list_events",
+        lambda client: list(client.v1.events.list(parameters).auto_paging_iter()),
+        seconds=LISTING_SECONDS,
+    )
+    return [each.to_dict() for each in found]

@@ -1,0 +1,49 @@
+"""What billing does in the background."""
+
+import logging
+from uuid import UUID
+
+from billing import stripe_client
+from billing.selectors import organizations_with_customers
+from billing.services import events, subscriptions
+from billing.services.reconciliation import reconcile
+from saas.kit.lock import LockHeld, distributed_lock
+from tenancy.jobs import organization_task, platform_task
+
+logger = logging.getLogger(__name__)
+
+RECONCILE_SECONDS = 3600
+
+
+@organization_task(name="apply_stripe_event", owns_transactions=True)
+def apply_stripe_event(organization_id: UUID, *, event_id: str) -> None:
+    events.adopt_event(organization_id, event_id)
+    events.apply_event(organization_id, event_id, fetch_seconds=stripe_client.OPERATION_SECONDS)
+
+
+@organization_task(name="refresh_subscription", owns_transactions=True)
+def refresh_subscription(organization_id: UUID, *, subscription_id: str) -> None:
+    events.refresh_subscription(organization_id, subscription_id)
+
+
+@organization_task(name="end_grace")
+def end_grace() -> None:
+    subscriptions.end_grace()
+
+
+@platform_task(name="match_parked_stripe_events", cron="* * * * *")
+def match_parked_stripe_events() -> None:
+    events.match_parked_events()
+
+
+@platform_task(name="reconcile_with_stripe", cron="17 4 * * *")
+def reconcile_with_stripe() -> None:
+    if not stripe_client.is_configured():
+        return
+    try:
+        with distributed_lock("reconcile_with_stripe", seconds=RECONCILE_SECONDS):
+            for organization_id in organizations_with_customers():
+                for drift in reconcile(organization_id, fix=True):
+                    logger.error("Differed from Stripe, and was brought in step: %s", drift)
+    except LockHeld:
+        pass  # Another worker does.

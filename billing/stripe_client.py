@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 import stripe
 from django.conf import settings
 from django.db import connections
-from stripe import StripeClient
+from stripe import StripeClient as StripeClient
 
 from billing import metrics
 from saas.kit.errors import DomainError

@@ -75,6 +75,7 @@ class Subscription(TenantModel):
     payment = models.CharField(max_length=16, choices=Payment.choices, blank=True)
     payment_due_at = models.DateTimeField(null=True)
     payment_period_end = models.DateTimeField(null=True)
+    was_paid = models.BooleanField(default=False)
 
     class Meta:
         constraints = [

@@ -96,6 +96,8 @@ class SubscriptionState:
     payment: str = ""
     payment_due_at: datetime | None = None
     payment_period_end: datetime | None = None
+    # Any payment ever: it is what an incomplete subscription waits for.
+    was_paid: bool = False
 
     @property
     def has_ended(self) -> bool:
@@ -108,7 +110,8 @@ class SubscriptionState:
             return status
         if self.payment == Payment.PAID:
             return status if status == Status.TRIALING else Status.ACTIVE
-        return Status.PAST_DUE if status in LIVE else status
+        was_live = status in LIVE or (status == Status.INCOMPLETE and self.was_paid)
+        return Status.PAST_DUE if was_live else status
 
     @property
     def current_period_end(self) -> datetime | None:
@@ -150,11 +153,13 @@ def with_snapshot(state: SubscriptionState, snapshot: Snapshot) -> SubscriptionS
 
 
 def with_payment(state: SubscriptionState, report: PaymentReport) -> SubscriptionState:
-    """The state after a payment or its failure; the same object if a newer one is known."""
+    """The state after a payment or its failure; the same object if nothing in it is news."""
+    was_paid = state.was_paid or report.payment == Payment.PAID
     if report.key <= state.payment_key:
-        return state
+        return state if was_paid == state.was_paid else replace(state, was_paid=was_paid)
     return replace(
         state,
+        was_paid=was_paid,
         payment_key=report.key,
         payment=report.payment,
         payment_due_at=report.due_at,

@@ -12,7 +12,7 @@ from django.db import connections
 from stripe import StripeClient as StripeClient
 
 from billing import metrics
-from saas.kit.errors import DomainError
+from saas.kit.errors import DomainError, MalformedRequest
 
 logger = logging.getLogger(__name__)
 
@@ -138,7 +138,8 @@ def _translated(operation: str, error: stripe.StripeError) -> DomainError:
 
 
 def verified_event(body: bytes, signature: str) -> dict[str, Any]:
-    """The event in a webhook's body. Raises BillingNotConfigured without a secret, or InvalidSignature.
+    """The event in a webhook's body. Raises BillingNotConfigured without a secret, InvalidSignature
+    or MalformedRequest.
 
     https://docs.stripe.com/webhooks#verify-manually
     """
@@ -147,9 +148,12 @@ def verified_event(body: bytes, signature: str) -> dict[str, Any]:
         raise BillingNotConfigured
     if not any(_is_signed(body, signature, secret) for secret in secrets):
         raise InvalidSignature
-    event = json.loads(body)
-    if not isinstance(event, dict) or event.get("object", "event") != "event":
-        raise InvalidSignature("The body is signed, but is no event.")
+    try:
+        event = json.loads(body)
+    except ValueError as error:
+        raise MalformedRequest("The body is signed, but is no JSON.") from error
+    if not isinstance(event, dict):
+        raise MalformedRequest("The body is signed, but is no event.")
     return event
 
 

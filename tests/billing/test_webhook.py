@@ -1,0 +1,325 @@
+"""Stripe's events at the door: verified, stored once, then applied; what is nobody's or fails is kept and flagged."""
+
+import copy
+import json
+import time
+
+import pytest
+from django.test import Client
+
+from billing.models import EventState, StripeEvent
+from billing.services.events import match_parked_events
+from billing.services.inbox import replay
+from billing.standin.faults import always
+from billing.standin.webhooks import sign
+from tenancy.context import org_context
+from tests.accounts.asking import assert_refused, jobs
+from tests.billing.conftest import (
+    WEBHOOK_SECRET,
+    customer_of,
+    events_of,
+    mails_to,
+    organization_of,
+    subscriptions_of,
+)
+from tests.billing.layouts import as_old, with_expanded_ids
+
+STORED = "SELECT count(*) FROM billing_stripeevent"
+NOBODYS = "SELECT stripe_id, state, error FROM billing_stripeevent WHERE organization_id IS NULL"
+
+
+@pytest.fixture
+def created(stripe, alice):
+    """A subscription's first event, not yet delivered."""
+    stripe.subscribe(alice)
+    return next(event for event in stripe.take_new() if event["type"] == "customer.subscription.created")
+
+
+def stored(owner_connection):
+    return owner_connection.execute(STORED).fetchone()[0]
+
+
+class TestSignature:
+    @pytest.fixture
+    def body(self, created):
+        return json.dumps(created).encode()
+
+    def post(self, body, signature):
+        return Client().post(
+            "/webhooks/stripe", body, content_type="application/json", headers={"Stripe-Signature": signature}
+        )
+
+    def test_a_right_one_is_taken(self, body, owner_connection):
+        assert self.post(body, sign(body, WEBHOOK_SECRET)).json() == {"result": "processed"}
+        assert stored(owner_connection) == 1
+
+    def test_each_of_several_secrets_counts(self, body, settings):
+        settings.STRIPE_WEBHOOK_SECRETS = ["whsec_new", WEBHOOK_SECRET]
+        assert self.post(body, sign(body, WEBHOOK_SECRET)).status_code == 200
+        assert self.post(body, sign(body, "whsec_new")).json() == {"result": "duplicate"}
+
+    @pytest.mark.parametrize("secret", ["", "whsec_wrong"])
+    def test_another_secret_is_refused(self, body, secret, owner_connection):
+        assert_refused(self.post(body, sign(body, secret)), 400, "invalid_signature")
+        assert stored(owner_connection) == 0
+
+    @pytest.mark.parametrize(
+        "signature", ["", "t=1", "v1=aa", "t=x,v1=y", "t=,v1=", "t=9" + "9" * 400 + ",v1=a", "é"]
+    )
+    def test_what_is_no_signature_is_refused(self, body, signature, owner_connection):
+        assert_refused(self.post(body, signature), 400, "invalid_signature")
+        assert stored(owner_connection) == 0
+
+    def test_an_old_timestamp_is_refused(self, body, owner_connection):
+        now = int(time.time())
+        assert_refused(self.post(body, sign(body, WEBHOOK_SECRET, now - 301)), 400, "invalid_signature")
+        assert stored(owner_connection) == 0
+        assert self.post(body, sign(body, WEBHOOK_SECRET, now - 290)).status_code == 200
+
+    def test_a_changed_body_is_refused(self, body, owner_connection):
+        assert_refused(self.post(body + b" ", sign(body, WEBHOOK_SECRET)), 400, "invalid_signature")
+        assert stored(owner_connection) == 0
+
+    @pytest.mark.parametrize("secrets", [[], [""]])
+    def test_without_a_secret_nothing_is_verified_against_an_empty_one(
+        self, body, settings, secrets, owner_connection
+    ):
+        settings.STRIPE_WEBHOOK_SECRETS = secrets
+        assert_refused(self.post(body, sign(body, "")), 503, "billing_not_configured")
+        assert stored(owner_connection) == 0
+
+    def test_a_body_over_a_mebibyte_is_refused(self, stripe, owner_connection):
+        body = b"{" + b" " * 1024 * 1024
+        assert_refused(self.post(body, sign(body, WEBHOOK_SECRET)), 413, "payload_too_large")
+        assert stored(owner_connection) == 0
+
+    def test_get_is_refused(self, stripe):
+        assert_refused(Client().get("/webhooks/stripe"), 405, "method_not_allowed")
+
+    @pytest.mark.parametrize(
+        "body", [b"\xff", b"", b"[]", b"{}", b"nonsense", b'{"id": "evt_1", "type": "invoice.paid"}']
+    )
+    def test_what_is_signed_but_no_event_is_refused(self, stripe, body, owner_connection):
+        assert self.post(body, sign(body, WEBHOOK_SECRET)).status_code == 400
+        assert stored(owner_connection) == 0
+
+    def test_what_can_not_be_stored_is_refused(self, created, owner_connection):
+        created["data"]["object"]["description"] = "\0"
+        body = json.dumps(created).encode()
+        assert_refused(self.post(body, sign(body, WEBHOOK_SECRET)), 400, "malformed_request")
+        assert stored(owner_connection) == 0
+
+
+class TestInbox:
+    def test_an_event_is_stored_with_its_job_and_applied_at_once(
+        self, stripe, alice, created, owner_connection
+    ):
+        assert stripe.deliver(created) == ["processed"]
+        [event] = events_of(alice)
+        assert (event.stripe_id, event.state, event.attempts) == (created["id"], EventState.PROCESSED, 1)
+        assert event.payload == created
+        assert [arguments for _, arguments in jobs(owner_connection, "apply_stripe_event")] == [
+            {"event_id": created["id"]}
+        ]
+
+    def test_a_second_delivery_changes_nothing(self, stripe, alice, created):
+        assert stripe.deliver(created, created) == ["processed", "duplicate"]
+        assert len(events_of(alice)) == 1
+
+    @pytest.mark.parametrize("kind", ["customer.created", "invoice.created", "charge.succeeded"])
+    def test_other_types_are_answered_and_not_kept(self, stripe, created, kind, owner_connection):
+        assert stripe.deliver(created | {"type": kind}) == ["ignored"]
+        assert stored(owner_connection) == 0
+
+    def test_a_payment_without_a_subscription_is_none_of_ours(self, stripe, created, owner_connection):
+        invoice = {"id": "in_1", "object": "invoice", "customer": "cus_1", "parent": None, "amount_paid": 5}
+        assert stripe.deliver(created | {"type": "invoice.paid", "data": {"object": invoice}}) == ["ignored"]
+        assert stored(owner_connection) == 0
+
+    def test_the_old_layout_is_read(self, stripe, alice, settings):
+        subscription = stripe.subscribe(alice)
+        stripe.book.end_trial(subscription, succeeds=True)
+        settings.STRIPE_SECRET_KEY = ""
+        events = stripe.take_new()
+        assert set(stripe.deliver(*map(as_old, events))) <= {"processed", "stale", "ignored"}
+        [found] = subscriptions_of(alice)
+        assert (found.status, found.plan, found.interval) == ("active", "starter", "monthly")
+        period_end = stripe.book.subscriptions[subscription]["items"]["data"][0]["current_period_end"]
+        assert found.state.current_period_end.timestamp() == period_end
+        assert mails_to(alice) == ["payment_received", "subscription_activated"]
+
+    def test_expanded_ids_are_read(self, stripe, alice, settings):
+        stripe.subscribe(alice)
+        settings.STRIPE_SECRET_KEY = ""
+        assert set(stripe.deliver(*map(with_expanded_ids, stripe.take_new()))) <= {
+            "processed",
+            "stale",
+            "ignored",
+        }
+        assert subscriptions_of(alice)[0].status == "trialing"
+
+
+class TestFailure:
+    @pytest.fixture
+    def unknown(self, stripe, alice):
+        """The catalogue does not know the price of what was subscribed."""
+        subscription = stripe.subscribe(alice)
+        for each in stripe.book.subscriptions.values():
+            each["items"]["data"][0]["price"]["lookup_key"] = "mystery"
+            each["items"]["data"][0]["price"]["metadata"] = {}
+            each["metadata"] = {}
+        created = next(
+            event for event in stripe.take_new() if event["type"] == "customer.subscription.created"
+        )
+        return subscription, created
+
+    def test_it_is_kept_with_its_error_and_stripe_is_content(self, stripe, alice, unknown, caplog):
+        _, created = unknown
+        assert stripe.deliver(created) == ["failed"]
+        [event] = events_of(alice)
+        assert event.state == EventState.FAILED
+        assert event.error.startswith("UnknownPrice: sub_")
+        assert subscriptions_of(alice) == []
+        assert organization_of(alice).plan == "free"
+
+    def test_it_is_applied_once_the_cause_is_mended(self, stripe, alice, unknown):
+        subscription, created = unknown
+        stripe.deliver(created)
+        stripe.book.subscriptions[subscription]["metadata"] = {"plan": "starter", "interval": "monthly"}
+        [event] = events_of(alice)
+        facts = {
+            "organization_id": alice.organization_id,
+            "stripe_id": event.stripe_id,
+            "claims": [],
+            "customer_id": event.customer_id,
+        }
+        assert replay(facts) == EventState.PROCESSED
+        assert events_of(alice)[0].error == ""
+        assert organization_of(alice).plan == "starter"
+
+    def test_a_replay_of_what_was_applied_is_harmless(self, stripe, alice, created):
+        stripe.deliver(created)
+        [event] = events_of(alice)
+        facts = {"organization_id": alice.organization_id, "stripe_id": event.stripe_id}
+        assert replay(facts) in (EventState.PROCESSED, EventState.STALE)
+        assert mails_to(alice) == ["subscription_activated"]
+
+
+class TestWhoseEvent:
+    def about(self, event, *, customer=None, claim="keep", event_id="evt_changed"):
+        changed = copy.deepcopy(event) | {"id": event_id}
+        thing = changed["data"]["object"]
+        if customer:
+            thing["customer"] = customer
+        if claim != "keep":
+            thing["metadata"] = {"org_id": claim} if claim else {}
+        return changed
+
+    def test_an_unknown_customer_is_parked_and_matched_later(self, stripe, alice, created, owner_connection):
+        other = self.about(created, customer="cus_of_nobody", claim=None)
+        assert stripe.deliver(other) == ["parked"]
+        assert owner_connection.execute(NOBODYS).fetchall() == [("evt_changed", "parked", "")]
+        assert match_parked_events() == 0
+
+        with org_context(alice.organization_id):
+            customer = customer_of(alice)
+            customer.stripe_id = "cus_of_nobody"
+            customer.save()
+        assert match_parked_events() == 1
+        assert match_parked_events() == 0, "it waits in the queue already"
+        [(organization_id, arguments)] = jobs(owner_connection, "apply_stripe_event")
+        assert (organization_id, arguments) == (alice.organization_id, {"event_id": "evt_changed"})
+
+    def test_metadata_that_disagree_with_the_customer_change_nothing(
+        self, stripe, alice, charlie, created, owner_connection
+    ):
+        stripe.deliver(created)
+        before = subscriptions_of(alice)[0].snapshot_key
+        wrong = self.about(created, claim=str(charlie.organization_id))
+        assert stripe.deliver(wrong) == ["conflict"]
+        [(_, state, error)] = owner_connection.execute(NOBODYS).fetchall()
+        assert state == "conflict"
+        assert str(charlie.organization_id) in error
+        assert subscriptions_of(alice)[0].snapshot_key == before
+        assert subscriptions_of(charlie) == []
+        assert organization_of(charlie).plan == "free"
+
+    def test_metadata_and_reference_that_disagree_change_nothing(self, stripe, alice, charlie, created):
+        wrong = self.about(created)
+        wrong["data"]["object"]["client_reference_id"] = str(charlie.organization_id)
+        assert stripe.deliver(wrong) == ["conflict"]
+        assert subscriptions_of(alice) == subscriptions_of(charlie) == []
+
+    def test_another_customer_of_the_organization_changes_nothing(self, stripe, alice, created):
+        wrong = self.about(created, customer="cus_of_nobody")
+        assert stripe.deliver(wrong) == ["conflict"]
+        [event] = events_of(alice)
+        assert "cus_of_nobody is not this organization's customer" in event.error
+        assert subscriptions_of(alice) == []
+
+    @pytest.mark.parametrize("claim", ["nonsense", "00000000-0000-4000-8000-000000000000"])
+    def test_an_organization_that_does_not_exist_is_nobody(self, stripe, created, claim):
+        assert stripe.deliver(self.about(created, customer="cus_of_nobody", claim=claim)) == ["parked"]
+
+    def test_metadata_alone_link_a_customer(self, stripe, alice, created):
+        """The second transaction of the checkout never came."""
+        with org_context(alice.organization_id):
+            customer = customer_of(alice)
+            stripe_id, customer.stripe_id = customer.stripe_id, None
+            customer.save()
+        assert stripe.deliver(created) == ["processed"]
+        assert customer_of(alice).stripe_id == stripe_id
+
+    def test_anothers_parked_event_can_not_be_taken(self, stripe, alice, charlie, created, owner_connection):
+        from billing.services.events import OrganizationConflict, adopt_event
+
+        stripe.deliver(self.about(created, customer="cus_of_nobody", claim=None))
+        for person in (alice, charlie):
+            with pytest.raises(OrganizationConflict):
+                adopt_event(person.organization_id, "evt_changed")
+        assert len(owner_connection.execute(NOBODYS).fetchall()) == 1
+
+
+class TestWhileStripeIsAway:
+    def test_the_events_own_snapshot_counts_and_a_fetch_is_queued(
+        self, stripe, alice, created, owner_connection
+    ):
+        stripe.standin.fault = always("drop")
+        assert stripe.deliver(created) == ["processed"]
+        [found] = subscriptions_of(alice)
+        assert (found.status, found.plan) == ("trialing", "starter")
+        [(_, arguments)] = jobs(owner_connection, "refresh_subscription")
+        assert arguments == {"subscription_id": found.stripe_id}
+
+    def test_a_subscription_that_stripe_does_not_know_is_taken_from_the_event(self, stripe, alice, created):
+        stripe.book.subscriptions.clear()
+        assert stripe.deliver(created) == ["processed"]
+        assert subscriptions_of(alice)[0].status == "trialing"
+
+    def test_a_stale_event_changes_nothing_and_sends_no_mail(self, stripe, alice, settings):
+        subscription = stripe.subscribe(alice)
+        stripe.book.end_trial(subscription, succeeds=True)
+        stripe.book.renew(subscription, succeeds=False)
+        stripe.book.retry_payment(subscription, succeeds=True)
+        events = stripe.take_new()
+        settings.STRIPE_SECRET_KEY = ""
+        late = next(event for event in events if event["type"] == "invoice.payment_failed")
+        rest = [event for event in events if event is not late]
+        stripe.deliver(*rest)
+        mails = mails_to(alice)
+        assert stripe.deliver(late) == ["stale"]
+        assert mails_to(alice) == mails
+        assert organization_of(alice).access == "full"
+
+    def test_an_event_is_only_a_hint_while_stripe_answers(self, stripe, alice):
+        """The first event to arrive brings the subscription as it is by now."""
+        subscription = stripe.subscribe(alice)
+        stripe.book.cancel(subscription)
+        assert stripe.deliver(stripe.take_new()[-1]) == ["processed"]
+        assert [each.status for each in subscriptions_of(alice)] == ["canceled"]
+
+
+def test_no_organization_reads_the_inbox_of_another(stripe, alice, charlie, created):
+    stripe.deliver(created)
+    with org_context(charlie.organization_id):
+        assert not StripeEvent.objects.exists()

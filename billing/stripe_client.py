@@ -172,7 +172,7 @@ def fetch_subscription(subscription_id: str, *, seconds: float = OPERATION_SECON
         lambda client: client.v1.subscriptions.retrieve(subscription_id),
         seconds=seconds,
     )
-    return found.to_dict()
+    return found.to_dict(for_json=True)
 
 
 def subscriptions_of(customer_id: str) -> list[dict[str, Any]]:
@@ -186,7 +186,7 @@ def subscriptions_of(customer_id: str) -> list[dict[str, Any]]:
         ),
         seconds=LISTING_SECONDS,
     )
-    return [each.to_dict() for each in found]
+    return [each.to_dict(for_json=True) for each in found]
 
 
 def events_since(moment: int, types: list[str]) -> list[dict[str, Any]]:
@@ -197,4 +197,4 @@ def events_since(moment: int, types: list[str]) -> list[dict[str, Any]]:
         lambda client: list(client.v1.events.list(parameters).auto_paging_iter()),
         seconds=LISTING_SECONDS,
     )
-    return [each.to_dict() for each in found]
+    return [each.to_dict(for_json=True) for each in found]

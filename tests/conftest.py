@@ -194,8 +194,11 @@ class Api:
     def patch(self, path, body=None, **headers):
         return self._call("patch", path, body if body is not None else {}, **headers)
 
-    def delete(self, path, **headers):
-        return self._call("delete", path, {}, **headers)
+    def put(self, path, body=None, **headers):
+        return self._call("put", path, body if body is not None else {}, **headers)
+
+    def delete(self, path, body=None, **headers):
+        return self._call("delete", path, body if body is not None else {}, **headers)
 
 
 def make_person(session):

@@ -108,7 +108,7 @@ def _open_session(client: StripeClient, customer: Customer) -> tuple[str, Any]:
     else:
         # Of an earlier try, whatever became of it.
         for session in client.v1.checkout.sessions.list({"customer": stripe_id, "status": "open"}).data:
-            if session.to_dict()["metadata"].get("checkout_key") != str(customer.checkout_key):
+            if session.to_dict(for_json=True)["metadata"].get("checkout_key") != str(customer.checkout_key):
                 client.v1.checkout.sessions.expire(session.id)
     parameters = _session_parameters(client, customer, stripe_id)
     options: Any = {"idempotency_key": str(customer.checkout_key)}

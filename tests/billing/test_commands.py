@@ -142,7 +142,8 @@ class TestStripeEvents:
         stripe.subscribe(alice)
         events = stripe.standin.events()
         assert stripe.deliver(events[0])
-        done = command("stripe_events", "fetch-missed")
+        done = command("stripe_events", "fetch-missed", check=False)
+        assert done.returncode == 0, done.stderr
         assert organization_of(alice).plan == "starter"
         count = len(events_of(alice))
         assert f"{count} events were missing" in done.stdout

@@ -120,6 +120,7 @@ DATABASE_ROUTERS = ["tenancy.routers.RoleRouter"]
 TENANCY_CONTEXT_KEYS = parse_context_keys(env.words("TENANCY_CONTEXT_KEYS"))
 TENANCY_CONTEXT_SECONDS = env.integer("TENANCY_CONTEXT_SECONDS", 60, minimum=5, maximum=3600)
 PROCRASTINATE_DATABASE_ALIAS = "worker"
+PROCRASTINATE_ON_APP_READY = "tenancy.jobs.prepare_app"
 
 # Redis
 REDIS_URL = env.text("REDIS_URL", "redis://localhost:6379/0")

@@ -1,5 +1,6 @@
-"""System checks: models that the fence could not hold are refused before they reach a migration."""
+"""System checks: models and tasks that the fence could not hold are refused before they reach a migration."""
 
+import re
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -13,6 +14,8 @@ from tenancy.models import TenantModelBase
 
 # Tables of libraries that hold nothing of an organization, or that the app role has no rights on.
 UNFENCED_APPS = {"contenttypes", "auth", "procrastinate", "django_prometheus"}
+# What `tenancy.defer_job` takes.
+PLAIN_NAME = re.compile(r"[a-z][a-z0-9_]*")
 
 
 def check_tenant_models(app_configs: Sequence[Any] | None, **kwargs: Any) -> list[CheckMessage]:
@@ -52,15 +55,20 @@ def _references_into_tenant_tables(model: type[models.Model]) -> Iterator[CheckM
 
 
 def check_tasks(app_configs: Sequence[Any] | None, **kwargs: Any) -> list[CheckMessage]:
-    """A task that is neither kind would run outside every fence."""
-    return [
-        Error(
+    """A task that is neither kind is refused by the worker, and a name that is not plain by the database."""
+    return [message for name, task in app.tasks.items() for message in _task_problems(name, task.func)]
+
+
+def _task_problems(name: str, function: Any) -> Iterator[CheckMessage]:
+    if not hasattr(function, "for_organization") and not hasattr(function, "for_platform"):
+        yield Error(
             f"Task {name!r} is neither an organization's nor the platform's.",
             hint="Declare it with tenancy.jobs.organization_task or platform_task.",
             id="tenancy.E004",
         )
-        for name, task in app.tasks.items()
-        if not hasattr(task.func, "for_organization")
-        and not hasattr(task.func, "for_platform")
-        and not task.func.__module__.startswith("procrastinate.")
-    ]
+    if not PLAIN_NAME.fullmatch(name):
+        yield Error(
+            f"Task name {name!r} is not plain.",
+            hint="Name it with small letters, digits and underscores alone.",
+            id="tenancy.E005",
+        )

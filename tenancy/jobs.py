@@ -2,12 +2,13 @@
 
 The app role has no right on the queue's tables. `defer` calls a function of the database that stamps
 the organization in force and rolls back with the caller's transaction; the worker reads that stamp, never a
-job's arguments, and runs the job as the app role in the stamped organization's context.
+job's arguments, and runs the job as the app role in the stamped organization's context. A stamped job of any
+other task is refused, a library's included.
 """
 
 import functools
 import inspect
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from datetime import datetime
 from typing import Any
@@ -15,10 +16,11 @@ from uuid import UUID
 
 import orjson
 from django.db import DEFAULT_DB_ALIAS, IntegrityError, close_old_connections, connections, transaction
-from procrastinate import BaseRetryStrategy, JobContext, RetryDecision
+from procrastinate import App, BaseRetryStrategy, JobContext, RetryDecision
 from procrastinate.contrib.django import app
 from procrastinate.jobs import Job
 from procrastinate.tasks import Task
+from procrastinate.worker import Worker
 
 from tenancy.context import current_organization_id, org_context
 from tenancy.database import violated_constraint
@@ -33,11 +35,19 @@ LONGEST_RETRY_SECONDS = 3600
 MAX_ATTEMPTS = 82
 
 
+class UnknownTask(LookupError):
+    pass
+
+
+class MisplacedJob(RuntimeError):
+    """A job of an organization without a stamp, or a stamped one of anything else."""
+
+
 class UntilItLands(BaseRetryStrategy):
     """Waits 5 s, doubling up to an hour, for three days: longer than a provider is down."""
 
     def get_retry_decision(self, *, exception: BaseException, job: Job) -> RetryDecision | None:
-        if job.attempts >= MAX_ATTEMPTS:
+        if job.attempts >= MAX_ATTEMPTS or isinstance(exception, MisplacedJob):
             return None
         seconds = min(LONGEST_RETRY_SECONDS, FIRST_RETRY_SECONDS * 2 ** min(job.attempts, 10))
         return RetryDecision(retry_in={"seconds": seconds})
@@ -46,12 +56,24 @@ class UntilItLands(BaseRetryStrategy):
 Function = Callable[..., Any]
 
 
-class UnknownTask(LookupError):
-    pass
+def prepare_app(app: App) -> None:
+    """Called once all tasks are known: drops the library's own, which know no fence, and guards every job."""
+    for name, task in list(app.tasks.items()):
+        if task.func.__module__.startswith("procrastinate."):
+            del app.tasks[name]
+    app.worker_defaults["worker_middleware"] = [refuse_misplaced_job]
 
 
-class MisplacedJob(RuntimeError):
-    """A job of an organization without a stamp, or a stamped one of the platform's own."""
+async def refuse_misplaced_job(
+    run_job: Callable[[], Awaitable[Any]], context: JobContext, worker: Worker
+) -> Any:
+    """Around every job: what an organization enqueued runs in its context or not at all. Raises MisplacedJob."""
+    function = context.app.tasks[context.job.task_name].func
+    is_stamped = await _stamp_async(context) is not None
+    if is_stamped != getattr(function, "for_organization", False):
+        whose = "an organization" if is_stamped else "nobody"
+        raise MisplacedJob(f"job {context.job.id} of {context.job.task_name!r} was enqueued by {whose}")
+    return await run_job()
 
 
 def defer(
@@ -125,14 +147,10 @@ def platform_task(*, name: str, cron: str) -> Callable[[Function], Task[Any, Any
         @functools.wraps(function)
         def run(context: JobContext, timestamp: int) -> None:
             with fresh_connections():
-                if stamped_organization(context.job.id) is not None:
-                    raise MisplacedJob(f"job {context.job.id} of {name!r} was enqueued by an organization")
                 function()
 
         @functools.wraps(function)
         async def run_async(context: JobContext, timestamp: int) -> None:
-            if await _stamp_async(context) is not None:
-                raise MisplacedJob(f"job {context.job.id} of {name!r} was enqueued by an organization")
             await function(context)
 
         runner: Any = run_async if inspect.iscoroutinefunction(function) else run

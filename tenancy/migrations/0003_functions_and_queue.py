@@ -46,7 +46,7 @@ CREATE FUNCTION tenancy.defer_job(
     queue text, task text, priority int, lock text, queueing_lock text, args jsonb, scheduled_at timestamptz
 ) RETURNS bigint
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER
-SET search_path = public, pg_catalog, pg_temp
+SET search_path = pg_catalog, public, pg_temp
 AS $$
 DECLARE
     organization uuid := tenancy.current_org();
@@ -54,6 +54,10 @@ DECLARE
 BEGIN
     IF organization IS NULL THEN
         RAISE EXCEPTION 'a job is enqueued in an organization''s context' USING ERRCODE = 'insufficient_privilege';
+    END IF;
+    -- Libraries' own tasks have a namespace or a module in their names, and know no organization.
+    IF task !~ '^[a-z][a-z0-9_]*$' THEN
+        RAISE EXCEPTION 'task % is no organization''s', task USING ERRCODE = 'insufficient_privilege';
     END IF;
     -- Prefixed, so that no organization can hold another's lock or learn that it is held.
     job_id := (procrastinate_defer_jobs_v1(ARRAY[ROW(

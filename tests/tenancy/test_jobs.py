@@ -9,6 +9,7 @@ from procrastinate.exceptions import ConnectorException
 
 from accounts.models import User
 from tenancy import tasks
+from tenancy.checks import check_tasks
 from tenancy.context import (
     NoOrganizationContext,
     current_organization_id,
@@ -93,6 +94,15 @@ def test_an_organizations_task_runs_inside_its_context(alice, charlie):
         del app.tasks["look_around"]
     assert seen == [charlie.organization_id, ["Charlie"], "all"]
     assert organization_in_force() is None
+
+
+def test_a_task_of_neither_kind_is_reported():
+    assert check_tasks(None) == []
+    app.task(name="library:clean_up")(lambda: None)
+    try:
+        assert [message.id for message in check_tasks(None)] == ["tenancy.E004", "tenancy.E005"]
+    finally:
+        del app.tasks["library:clean_up"]
 
 
 def test_retries_go_on_for_three_days():

@@ -1,0 +1,93 @@
+"""What Acme could enqueue against Globex: every task there is, by raw SQL as the app role."""
+
+import inspect
+
+import orjson
+import psycopg
+import pytest
+from django.apps import apps
+from procrastinate.builtin_tasks import builtin
+from procrastinate.contrib.django import app
+
+from tenancy.context import org_context
+from tenancy.models import Mail, TenantModelBase
+from tests.conftest import manage
+from tests.isolation.conftest import enter
+
+DEFER = "SELECT tenancy.defer_job('default', %s, 0, NULL, NULL, %s::jsonb, NULL)"
+LIBRARYS = {name for known in builtin.tasks for name in (known, known.removeprefix("builtin:"))}
+ORGANIZATIONS = {name for name, task in app.tasks.items() if hasattr(task.func, "for_organization")}
+TASKS = {*app.tasks, *LIBRARYS}
+REMOVE_ALL = {"max_hours": 0, "remove_failed": True, "remove_cancelled": True, "remove_aborted": True}
+
+
+def arguments_against(person):
+    with org_context(person.organization_id):
+        mail = Mail.objects.first()
+    return {
+        **{name: {"timestamp": 0} for name in TASKS - ORGANIZATIONS},
+        **dict.fromkeys(LIBRARYS, REMOVE_ALL),
+        "send_mail": {"mail_id": str(mail.id)},
+        "blacklist_sessions": {"sessions": {str(person.user.id): [person.session_id]}},
+        "apply_stripe_event": {"event_id": "evt_globex"},
+        "refresh_subscription": {"subscription_id": "sub_globex"},
+        "end_grace": {},
+    }
+
+
+def rows_of(organization_id, connection):
+    tables = [model._meta.db_table for model in apps.get_models() if isinstance(model, TenantModelBase)]
+    return {
+        table: connection.execute(
+            f"SELECT to_jsonb(t) FROM {table} t WHERE organization_id = %s ORDER BY id", [organization_id]
+        ).fetchall()
+        for table in (*tables, "procrastinate_jobs")
+    }
+
+
+@pytest.fixture
+def settled(alice, charlie, owner_connection):
+    """Both organizations, once all that their registration enqueued has run; one of Globex's jobs had failed."""
+    manage("worker", "--once")
+    owner_connection.execute("UPDATE procrastinate_jobs SET status = 'failed' WHERE task_name = 'send_mail'")
+    assert len(rows_of(charlie.organization_id, owner_connection)["procrastinate_jobs"]) == 1
+    return alice, charlie
+
+
+def test_every_task_is_tried(settled):
+    arguments = arguments_against(settled[1])
+    assert arguments.keys() == TASKS
+    for name in ORGANIZATIONS:
+        inspect.signature(app.tasks[name].func).bind_partial(**arguments[name])
+
+
+def test_the_librarys_own_tasks_cannot_be_enqueued(settled, sql):
+    for name in LIBRARYS:
+        with pytest.raises(psycopg.errors.InsufficientPrivilege), sql.transaction():
+            enter(sql, settled[0].organization_id)
+            sql.execute(DEFER, [name, orjson.dumps(REMOVE_ALL).decode()])
+
+
+def test_no_task_reaches_anothers_rows(settled, sql, owner_connection):
+    alice, charlie = settled
+    before = rows_of(charlie.organization_id, owner_connection)
+    jobs = {}
+    for name, arguments in arguments_against(charlie).items():
+        with sql.transaction():
+            enter(sql, alice.organization_id)
+            enqueued = "send_mail" if name in LIBRARYS else name
+            jobs[name] = sql.execute(DEFER, [enqueued, orjson.dumps(arguments).decode()]).fetchone()[0]
+        # As if the database had let it pass: the worker refuses it too.
+        owner_connection.execute(
+            "UPDATE procrastinate_jobs SET task_name = %s WHERE id = %s", [name, jobs[name]]
+        )
+
+    manage("worker", "--once")
+
+    assert rows_of(charlie.organization_id, owner_connection) == before
+    assert charlie.api.get("/users/me").status_code == 200
+    for name in TASKS - ORGANIZATIONS:
+        status = owner_connection.execute(
+            "SELECT status::text FROM procrastinate_jobs WHERE id = %s", [jobs[name]]
+        )
+        assert status.fetchone() == ("failed",), name

@@ -1,18 +1,25 @@
 """What Acme could enqueue against Globex: every task there is, by raw SQL as the app role."""
 
 import inspect
+import json
+import os
+import subprocess
+import sys
 
 import orjson
 import psycopg
 import pytest
 from django.apps import apps
+from django.conf import settings
 from procrastinate.builtin_tasks import builtin
 from procrastinate.contrib.django import app
 
 from tenancy.context import org_context
+from tenancy.jobs import defer
 from tenancy.models import Mail, TenantModelBase
 from tests.conftest import manage
 from tests.isolation.conftest import enter
+from tests.project.launching import eventually
 
 DEFER = "SELECT tenancy.defer_job('default', %s, 0, NULL, NULL, %s::jsonb, NULL)"
 LIBRARYS = {name for known in builtin.tasks for name in (known, known.removeprefix("builtin:"))}
@@ -91,3 +98,45 @@ def test_no_task_reaches_anothers_rows(settled, sql, owner_connection):
             "SELECT status::text FROM procrastinate_jobs WHERE id = %s", [jobs[name]]
         )
         assert status.fetchone() == ("failed",), name
+
+
+NOTIFICATIONS = [
+    "[]",
+    "not JSON",
+    json.dumps({"type": "job_inserted"}),
+    json.dumps({"type": "abort_job_requested", "job_id": 1}),
+]
+
+
+@pytest.fixture
+def worker(owner_connection):
+    """`manage.py worker` in a process of its own, once it is up."""
+    owner_connection.execute("DELETE FROM procrastinate_workers")
+    process = subprocess.Popen([sys.executable, "manage.py", "worker"], cwd=settings.BASE_DIR, env=os.environ)
+    try:
+        assert eventually(
+            lambda: owner_connection.execute("SELECT FROM procrastinate_workers").fetchone() is not None
+        )
+        yield process
+    finally:
+        process.terminate()
+        process.wait(30)
+
+
+def test_a_forged_notification_does_not_stop_the_worker(alice, worker, sql, owner_connection):
+    def is_done(job):
+        status = "SELECT status::text FROM procrastinate_jobs WHERE id = %s"
+        return owner_connection.execute(status, [job]).fetchone() == ("succeeded",)
+
+    def enqueue():
+        with org_context(alice.organization_id):
+            return defer("blacklist_sessions", sessions={})
+
+    first = enqueue()
+    assert eventually(lambda: is_done(first))
+    for notification in NOTIFICATIONS:
+        for channel in ("procrastinate_any_queue_v1", "procrastinate_queue_v1#default"):
+            sql.execute("SELECT pg_notify(%s, %s)", [channel, notification])
+    second = enqueue()
+    assert eventually(lambda: is_done(second), seconds=15)
+    assert worker.poll() is None

@@ -17,12 +17,9 @@ class Command(BaseCommand):
         parser.add_argument(
             "--poll",
             type=float,
-            default=5.0,
+            default=1.0,
             metavar="SECONDS",
-            help="look for jobs this often, besides LISTEN",
-        )
-        parser.add_argument(
-            "--no-listen", action="store_true", help="poll only: LISTEN does not pass PgBouncer"
+            help="look for jobs this often while there are none (default 1)",
         )
 
     def handle(self, *args: Any, **options: Any) -> None:
@@ -34,6 +31,7 @@ class Command(BaseCommand):
                 concurrency=options["concurrency"],
                 wait=not options["once"],
                 fetch_job_polling_interval=options["poll"],
-                listen_notify=not options["no_listen"],
+                # Anybody who may connect may NOTIFY: forged, it stops the worker or asks it to abort a job.
+                listen_notify=False,
                 shutdown_graceful_timeout=SHUTDOWN_SECONDS,
             )

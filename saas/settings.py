@@ -32,6 +32,8 @@ WEB_WORKERS = env.integer("WEB_WORKERS", DEFAULTS["web_workers"], minimum=1, max
 WEB_THREADS = env.integer("WEB_THREADS", 4, minimum=1, maximum=64)
 TRUSTED_PROXY_COUNT = env.integer("TRUSTED_PROXY_COUNT", 0, maximum=10)
 METRICS_TOKEN = env.text("METRICS_TOKEN")
+WORKER_METRICS_HOST = env.text("WORKER_METRICS_HOST", "127.0.0.1")
+WORKER_METRICS_PORT = env.integer("WORKER_METRICS_PORT", 0, maximum=65535)
 
 INSTALLED_APPS = [
     "saas",

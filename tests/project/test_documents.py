@@ -9,7 +9,7 @@ from django.core.management import get_commands
 ROOT = settings.BASE_DIR
 DOCS = ROOT / "docs"
 READ = re.compile(r'\b(?:env|environment)\.(?:text|boolean|integer|choice|words)\(\s*"([A-Z_]+)"')
-METRIC = re.compile(r'\b(Counter|Gauge|Histogram)\(\s*"(saas_\w+)"')
+METRIC = re.compile(r'\b(Counter|Gauge|Histogram|GaugeMetricFamily)\(\s*"(saas_\w+)"')
 LINK = re.compile(r"\]\((?!https?:)([^)#]+)")
 MARKDOWN = [*ROOT.glob("*.md"), *DOCS.rglob("*.md")]
 CROSSINGS = """

@@ -4,6 +4,9 @@ from typing import Any
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 from procrastinate.contrib.django import app
+from prometheus_client import REGISTRY, start_http_server
+
+from tenancy.job_metrics import JobMetrics
 
 SHUTDOWN_SECONDS = 20
 
@@ -22,9 +25,20 @@ class Command(BaseCommand):
             help="look for jobs this often while there are none (default 1)",
         )
 
+        parser.add_argument(
+            "--metrics-port",
+            type=int,
+            default=settings.WORKER_METRICS_PORT,
+            metavar="PORT",
+            help="serve /metrics there (default WORKER_METRICS_PORT; 0: don't)",
+        )
+
     def handle(self, *args: Any, **options: Any) -> None:
         if "worker" not in settings.DATABASES:
             raise CommandError("WORKER_DATABASE_URL is not set: the worker fetches jobs as saas_worker")
+        if options["metrics_port"]:
+            REGISTRY.register(JobMetrics())
+            start_http_server(options["metrics_port"], addr=settings.WORKER_METRICS_HOST)
         with app.replace_connector(app.connector.get_worker_connector()):  # type: ignore[attr-defined]
             app.run_worker(
                 name=None,

@@ -13,7 +13,7 @@ from billing.services.catalogue import bring_in_step, differences
 from billing.standin.server import StandIn
 from tenancy.context import org_context
 from tenancy.models import Mail, Organization
-from tests.billing.contract import ContractClient
+from tests.billing.contract import ContractClient, find_operation
 
 WEBHOOK_SECRET = "whsec_of_the_tests"
 API_KEY = "sk_test_of_the_tests"
@@ -55,6 +55,11 @@ class Stripe:
         assert checkout.status_code == 201, checkout.content
         return self.book.pay(checkout.json()["id"])["subscription"]
 
+    def check_calls(self):
+        """Whatever process made them: each must be one that Stripe would take."""
+        for method, path, parameters, _ in self.standin.requests:
+            find_operation(method.lower(), path).check_call(parameters)
+
     def calls(self, method, path):
         return [call for call in self.standin.requests if call[:2] == (method, path)]
 
@@ -68,6 +73,7 @@ def catalogue(tmp_path_factory):
         override_settings(STRIPE_SECRET_KEY=API_KEY, STRIPE_API_BASE=standin.url),
     ):
         bring_in_step(differences())
+        Stripe(standin).check_calls()
     return file.read_text()
 
 
@@ -87,7 +93,9 @@ def stripe(settings, monkeypatch, catalogue, tmp_path):
             return clients[-1]
 
         monkeypatch.setattr(stripe_client, "http_client", checked)
-        yield Stripe(standin)
+        stripe = Stripe(standin)
+        yield stripe
+        stripe.check_calls()
         for client in clients:
             client.close()
 

@@ -2,18 +2,22 @@
 
 import copy
 import json
+import os
 import time
+from concurrent.futures import ThreadPoolExecutor
 
+import psycopg
 import pytest
+from django.db import connections
 from django.test import Client
 
 from billing.models import EventState, StripeEvent
-from billing.services.events import match_parked_events
+from billing.services.events import OrganizationConflict, adopt_event, apply_event, match_parked_events
 from billing.services.inbox import replay
 from billing.standin.faults import always
 from billing.standin.webhooks import sign
 from tenancy.context import org_context
-from tests.accounts.asking import assert_refused, jobs
+from tests.accounts.asking import assert_refused, is_waiting, jobs
 from tests.billing.conftest import (
     WEBHOOK_SECRET,
     customer_of,
@@ -23,6 +27,7 @@ from tests.billing.conftest import (
     subscriptions_of,
 )
 from tests.billing.layouts import as_old, with_expanded_ids
+from tests.project.launching import eventually
 
 STORED = "SELECT count(*) FROM billing_stripeevent"
 NOBODYS = "SELECT stripe_id, state, error FROM billing_stripeevent WHERE organization_id IS NULL"
@@ -126,6 +131,19 @@ class TestInbox:
         assert stripe.deliver(created, created) == ["processed", "duplicate"]
         assert len(events_of(alice)) == 1
 
+    def test_the_job_and_a_replay_at_once_apply_it_once(self, stripe, alice, created):
+        stripe.deliver(created)
+        with org_context(alice.organization_id):
+            StripeEvent.objects.update(state=EventState.RECEIVED, attempts=0)
+        with psycopg.connect(os.environ["OWNER_DATABASE_URL"]) as holder, ThreadPoolExecutor(2) as pool:
+            # Both have read it as unapplied when the first of them gets the customer's row.
+            holder.execute("SELECT 1 FROM billing_customer FOR UPDATE")
+            both = [pool.submit(apply, alice.organization_id, created["id"]) for _ in range(2)]
+            assert eventually(lambda: is_waiting(holder) == 2)
+            holder.commit()
+        assert [each.result() for each in both] == [EventState.PROCESSED] * 2
+        assert events_of(alice)[0].attempts == 1
+
     @pytest.mark.parametrize("kind", ["customer.created", "invoice.created", "charge.succeeded"])
     def test_other_types_are_answered_and_not_kept(self, stripe, created, kind, owner_connection):
         assert stripe.deliver(created | {"type": kind}) == ["ignored"]
@@ -157,6 +175,13 @@ class TestInbox:
             "ignored",
         }
         assert subscriptions_of(alice)[0].status == "trialing"
+
+
+def apply(organization_id, event_id):
+    try:
+        return apply_event(organization_id, event_id, fetch_seconds=2)
+    finally:
+        connections.close_all()
 
 
 class TestFailure:
@@ -271,8 +296,6 @@ class TestWhoseEvent:
         assert customer_of(alice).stripe_id == stripe_id
 
     def test_anothers_parked_event_can_not_be_taken(self, stripe, alice, charlie, created, owner_connection):
-        from billing.services.events import OrganizationConflict, adopt_event
-
         stripe.deliver(self.about(created, customer="cus_of_nobody", claim=None))
         for person in (alice, charlie):
             with pytest.raises(OrganizationConflict):

@@ -62,7 +62,10 @@ def stripe(standin, server, settings):
     settings.STRIPE_SECRET_KEY, settings.STRIPE_API_BASE = API_KEY, standin.url
     bring_in_step(differences())
     standin.book.events.clear()
-    return Stripe(standin)
+    stripe = Stripe(standin)
+    yield stripe
+    stripe.check_calls()
+    standin.requests.clear()
 
 
 def post(server, standin, event):

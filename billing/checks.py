@@ -5,6 +5,8 @@ from django.conf import settings
 from django.core.checks import CheckMessage, Error, Warning
 
 STRIPE = "https://api.stripe.com"
+# billing.standin's, unless it is told others.
+KNOWN_TO_EVERYBODY = {"sk_test_standin", "whsec_standin"}
 
 
 def check_billing(app_configs: Sequence[Any] | None, **kwargs: Any) -> list[CheckMessage]:
@@ -29,6 +31,12 @@ def _problems() -> Iterator[CheckMessage]:
             "A STRIPE_WEBHOOK_SECRET does not look like one of Stripe's.",
             hint="It begins with whsec_; several are separated by commas while one replaces another.",
             id="billing.E003",
+        )
+    if KNOWN_TO_EVERYBODY & {settings.STRIPE_SECRET_KEY, *settings.STRIPE_WEBHOOK_SECRETS}:
+        yield Error(
+            "STRIPE_SECRET_KEY or STRIPE_WEBHOOK_SECRET is the stand-in's: anybody could sign payments.",
+            hint="Set those that Stripe shows.",
+            id="billing.E004",
         )
     if not settings.STRIPE_SECRET_KEY:
         yield Warning(

@@ -6,6 +6,7 @@ from urllib.parse import urlsplit
 
 from django.conf import settings
 from django.core.checks import CheckMessage, Error, Warning
+from django.urls import NoReverseMatch, reverse
 
 SETTINGS = "settings"
 
@@ -38,6 +39,14 @@ def mail_goes_nowhere() -> bool:
 
 def lacks_mail_key() -> bool:
     return "sendgrid" in settings.EMAIL_BACKEND and not settings.ANYMAIL.get("SENDGRID_API_KEY")
+
+
+def shows_caught_mail() -> bool:
+    try:
+        reverse("mail_catcher")
+    except NoReverseMatch:
+        return False
+    return True
 
 
 CHECKS: list[tuple[Callable[[], bool], CheckMessage]] = [
@@ -85,6 +94,14 @@ CHECKS: list[tuple[Callable[[], bool], CheckMessage]] = [
         lambda: settings.DEBUG,
         Error(
             "DEBUG is on: error pages would show settings and data.", hint="Turn DEBUG off.", id="saas.E006"
+        ),
+    ),
+    (
+        shows_caught_mail,
+        Error(
+            "The mail catcher's pages are among the URLs: they show people's mail without a log-in.",
+            hint="Add them to the URLs in development alone, as saas/urls.py does.",
+            id="saas.E007",
         ),
     ),
     (

@@ -1,6 +1,5 @@
 import hmac
 import os
-from ipaddress import ip_address
 
 from django.conf import settings
 from django.http import HttpRequest, HttpResponse
@@ -9,7 +8,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, CollectorRegistry, 
 from prometheus_client.multiprocess import MultiProcessCollector
 
 from saas.kit.errors import NotFound
-from saas.kit.http import is_forwarded, peer_address
+from saas.kit.http import is_local
 
 
 @require_safe
@@ -21,15 +20,12 @@ def metrics(request: HttpRequest) -> HttpResponse:
 
 
 def may_read_metrics(request: HttpRequest) -> bool:
-    """With METRICS_TOKEN whoever presents it, else this machine alone.
-
-    Behind a proxy everybody seems to be this machine, so a forwarded request never counts as local.
-    """
+    """With METRICS_TOKEN whoever presents it, else this machine alone."""
     if settings.METRICS_TOKEN:
         scheme, _, token = request.headers.get("Authorization", "").partition(" ")
         is_same = hmac.compare_digest(token.strip().encode(), settings.METRICS_TOKEN.encode())
         return scheme.lower() == "bearer" and is_same
-    return ip_address(peer_address(request)).is_loopback and not is_forwarded(request)
+    return is_local(request)
 
 
 def _registry() -> CollectorRegistry:

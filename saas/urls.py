@@ -1,6 +1,7 @@
+from django.conf import settings
 from django.urls import include, path
 
-from saas import docs, health
+from saas import docs, health, mail_catcher
 from saas.metrics import metrics
 from tenancy.mail_tracking import mail_reports
 
@@ -16,6 +17,9 @@ urlpatterns = [
     path("openapi.yaml", docs.openapi_document, name="openapi"),
     path("docs", docs.swagger_ui, name="docs"),
 ]
+
+if settings.IS_DEVELOPMENT:
+    urlpatterns += mail_catcher.urlpatterns
 
 handler400 = "saas.problems.bad_request"
 handler403 = "saas.problems.forbidden"

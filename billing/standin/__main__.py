@@ -2,6 +2,7 @@
 
 import argparse
 import logging
+import os
 import signal
 import sys
 from types import FrameType
@@ -35,7 +36,11 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--state", metavar="FILE.json", help="kept over a restart")
     parser.add_argument("--api-key", default=API_KEY)
     parser.add_argument("--webhook-url", help="where events are delivered; without it they are only listed")
-    parser.add_argument("--webhook-secret", default=WEBHOOK_SECRET)
+    parser.add_argument(
+        "--webhook-secret",
+        default=os.environ.get("STRIPE_WEBHOOK_SECRET") or WEBHOOK_SECRET,
+        help="otherwise STRIPE_WEBHOOK_SECRET",
+    )
     return parser.parse_args()
 
 

@@ -48,6 +48,11 @@ def is_forwarded(request: HttpRequest) -> bool:
     return any(header in request.META for header in FORWARDING_HEADERS)
 
 
+def is_local(request: HttpRequest) -> bool:
+    """Whether this machine asks. Behind a proxy everybody seems to be it, so what is forwarded never is."""
+    return ip_address(peer_address(request)).is_loopback and not is_forwarded(request)
+
+
 def _normal(text: str) -> str | None:
     text = text.strip()
     if match := WITH_PORT.fullmatch(text):

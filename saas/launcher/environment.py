@@ -41,6 +41,13 @@ def listen_address() -> tuple[str, int]:
     return given("HOST") or "127.0.0.1", int(port)
 
 
+def local_name(host: str) -> str:
+    """By which this machine reaches what listens on `host`, as a URL has it."""
+    if host in WILDCARD_HOSTS:
+        return "127.0.0.1"
+    return f"[{host}]" if ":" in host else host
+
+
 def kept_secrets(directory: Path) -> dict[str, str]:
     """Read them from secrets.json, and make those that are missing."""
     file = directory / "secrets.json"
@@ -81,7 +88,7 @@ def role_urls(superuser_url: str, passwords: Mapping[str, str]) -> dict[str, str
 
 def development_defaults(directory: Path, kept: Mapping[str, str], *, host: str, port: int) -> dict[str, str]:
     """What development needs beside the servers' URLs."""
-    names = ["localhost", "127.0.0.1", "[::1]", host]
+    names = ["localhost", "127.0.0.1", "[::1]", local_name(host)]
     return {
         "DEPLOYMENT_ENV": "development",
         "HOST": host,

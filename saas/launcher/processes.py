@@ -9,7 +9,9 @@ import subprocess
 import sys
 import threading
 import time
+import urllib.request
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import KW_ONLY, dataclass, field
 from pathlib import Path
 from signal import Signals
 
@@ -25,42 +27,27 @@ _KERNEL_TIES_CHILDREN = sys.platform == "linux"
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
+@dataclass(eq=False)
 class Child:
-    """One process of ours. It may be started again after it has ended."""
+    """One process of ours. It may be started again after it has ended.
 
-    def __init__(
-        self,
-        name: str,
-        command: Sequence[str | Path],
-        *,
-        environment: Mapping[str, str] | None = None,
-        stop_signal: Signals = signal.SIGTERM,
-        hurry_signal: Signals = signal.SIGKILL,
-        death_signal: Signals = signal.SIGKILL,
-        grace: float = 20,
-        log: Path | None = None,
-        log_errors: bool = True,
-        stdin: bytes = b"",
-        before_exec: Callable[[], None] | None = None,
-        own_session: bool = True,
-    ) -> None:
-        """`stop_signal` asks it to end, `hurry_signal` follows after `grace` seconds.
+    `stop_signal` asks it to end, `hurry_signal` follows after `grace` seconds. `death_signal` comes when we die.
+    """
 
-        `death_signal` comes when we die.
-        """
-        self.name = name
-        self.command = [str(part) for part in command]
-        self._environment = environment
-        self._stop_signal = stop_signal
-        self._hurry_signal = hurry_signal
-        self._death_signal = death_signal
-        self._grace = grace
-        self._log = log
-        self._log_errors = log_errors
-        self._stdin = stdin
-        self._before_exec = before_exec
-        self._own_session = own_session
-        self._process: subprocess.Popen[bytes] | None = None
+    name: str
+    command: Sequence[str | Path]
+    _: KW_ONLY
+    environment: Mapping[str, str] | None = None
+    stop_signal: Signals = signal.SIGTERM
+    hurry_signal: Signals = signal.SIGKILL
+    death_signal: Signals = signal.SIGKILL
+    grace: float = 20
+    log: Path | None = None
+    log_errors: bool = True
+    stdin: bytes = b""
+    before_exec: Callable[[], None] | None = None
+    own_session: bool = True
+    _process: subprocess.Popen[bytes] | None = field(default=None, init=False)
 
     def start(self) -> None:
         if self.is_running:
@@ -68,33 +55,33 @@ class Child:
         if _KERNEL_TIES_CHILDREN and threading.current_thread() is not threading.main_thread():
             # The kernel's promise is tied to the thread that forks: the child would end with it.
             raise RuntimeError(f"{self.name} must be started from the main thread")
-        output = self._log.open("ab") if self._log else None
+        output = self.log.open("ab") if self.log else None
         try:
             self._process = subprocess.Popen(
                 self.command,
-                env=self._environment,
+                env=self.environment,
                 stdin=subprocess.PIPE,
                 stdout=output,
-                stderr=subprocess.STDOUT if output and self._log_errors else None,
-                start_new_session=self._own_session,
+                stderr=subprocess.STDOUT if output and self.log_errors else None,
+                start_new_session=self.own_session,
                 preexec_fn=self._prepare(os.getpid()),
             )
         finally:
             if output:
                 output.close()
         if not _KERNEL_TIES_CHILDREN:
-            watchdog.guard(self._process.pid, self._death_signal)
+            watchdog.guard(self._process.pid, self.death_signal)
         assert self._process.stdin is not None
-        self._process.stdin.write(self._stdin)
+        self._process.stdin.write(self.stdin)
         self._process.stdin.close()
 
     def _prepare(self, parent_pid: int) -> Callable[[], None]:
         def prepare() -> None:
-            if self._before_exec:
-                self._before_exec()
+            if self.before_exec:
+                self.before_exec()
             if _KERNEL_TIES_CHILDREN:
                 # After a change of user, which would undo it.
-                _libc.prctl(_PR_SET_PDEATHSIG, int(self._death_signal))
+                _libc.prctl(_PR_SET_PDEATHSIG, int(self.death_signal))
                 if os.getppid() != parent_pid:
                     os._exit(1)
 
@@ -132,17 +119,17 @@ class Child:
 
     def ask_to_stop(self, *, hurry: bool = False) -> None:
         if self.is_running:
-            os.kill(self.pid, self._hurry_signal if hurry else self._stop_signal)
+            os.kill(self.pid, self.hurry_signal if hurry else self.stop_signal)
             # A frozen process would not notice.
             os.kill(self.pid, signal.SIGCONT)
 
     def stop(self) -> None:
         """Return once it has ended, however long it has been running, frozen or gone."""
         self.ask_to_stop()
-        if self._process is None or self.wait(self._grace):
+        if self._process is None or self.wait(self.grace):
             return
         self.ask_to_stop(hurry=True)
-        if not self.wait(self._grace):
+        if not self.wait(self.grace):
             self.kill()
 
     def kill(self) -> None:
@@ -155,6 +142,15 @@ def end_with_parent() -> None:
     """Tie our own life to the process that started us."""
     if _KERNEL_TIES_CHILDREN:
         _libc.prctl(_PR_SET_PDEATHSIG, int(signal.SIGTERM))
+
+
+def answers(url: str) -> bool:
+    """Whether a GET is answered with success."""
+    try:
+        with urllib.request.urlopen(url, timeout=5):
+            return True
+    except OSError:
+        return False
 
 
 def wait_until_ready(child: Child, is_ready: Callable[[], bool], *, timeout: float, advice: str) -> None:

@@ -22,40 +22,28 @@ TRIES_AFTER_CRASH = 20
 NOT_DURABLE = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
 
 
-class Server(ABC):
+class Server(Child, ABC):
     """Stopped, killed or gone, it comes back on the same port with start()."""
 
-    name: str
     port: int
+    version: str
     log: Path
-    binary: binaries.Binary
-    _child: Child
+
+    def __str__(self) -> str:
+        return f"{self.name} {self.version} on port {self.port}"
 
     @property
     @abstractmethod
     def url(self) -> str:
-        """With the password."""
+        """With the password, if it asks for one."""
 
-    @abstractmethod
     def start(self) -> None:
         """Return once it answers. Raises LauncherError."""
+        super().start()
+        wait_until_ready(self, self._is_ready, timeout=60, advice=f"Its log is {self.log}")
 
-    @property
-    def pid(self) -> int:
-        return self._child.pid
-
-    @property
-    def is_running(self) -> bool:
-        return self._child.is_running
-
-    def ask_to_stop(self, *, hurry: bool = False) -> None:
-        self._child.ask_to_stop(hurry=hurry)
-
-    def stop(self) -> None:
-        self._child.stop()
-
-    def kill(self) -> None:
-        self._child.kill()
+    @abstractmethod
+    def _is_ready(self) -> bool: ...
 
     def __enter__(self) -> Self:
         self.start()
@@ -73,8 +61,6 @@ class Postgres(Server):
     Its password lies beside the data, in `<data_dir>.password`; so does the log, in `<data_dir>.log`.
     """
 
-    name = "PostgreSQL"
-
     def __init__(
         self,
         data_dir: Path,
@@ -86,14 +72,14 @@ class Postgres(Server):
         """Without `durable` a crash costs the last commits: for tests alone."""
         self.binary = binaries.postgres(origin)
         self.port = port or free_port()
-        self.log = _beside(data_dir, "log")
+        self.version = str(self.binary)
         self.password = _password(data_dir)
         self._account = postgres_account()
         self.data_dir = self._account.home(data_dir)
         self._program = self._account.program(self.binary.path)
         settings = self._settings() | ({} if durable else NOT_DURABLE)
-        self._child = Child(
-            self.name,
+        super().__init__(
+            "PostgreSQL",
             [
                 self._program,
                 "-D",
@@ -104,7 +90,7 @@ class Postgres(Server):
             stop_signal=signal.SIGINT,
             hurry_signal=signal.SIGQUIT,
             death_signal=signal.SIGINT,
-            log=self.log,
+            log=_beside(data_dir, "log"),
             before_exec=self._account.enter,
         )
 
@@ -135,14 +121,11 @@ class Postgres(Server):
         tries = TRIES_AFTER_CRASH if self._crashed() else 1
         while True:
             tries -= 1
-            self._child.start()
             try:
-                return wait_until_ready(
-                    self._child, self._is_ready, timeout=60, advice=f"Its log is {self.log}"
-                )
+                return super().start()
             except LauncherError:
                 # The backends of a killed server linger for a moment, and it can't start among them.
-                if self._child.is_running or not tries:
+                if self.is_running or not tries:
                     raise
                 time.sleep(0.5)
 
@@ -215,8 +198,6 @@ class Postgres(Server):
 class Valkey(Server):
     """The password lies beside the data, in `<data_dir>.password`; so does the log, in `<data_dir>.log`."""
 
-    name = "Valkey"
-
     def __init__(
         self,
         data_dir: Path,
@@ -228,8 +209,8 @@ class Valkey(Server):
         """Without `durable` nothing is written: it comes back empty."""
         self.binary = binaries.valkey(origin)
         self.port = port or free_port()
+        self.version = str(self.binary)
         self.data_dir = data_dir
-        self.log = _beside(data_dir, "log")
         self.password = _password(data_dir)
         settings = {
             "bind": LOOPBACK,
@@ -241,7 +222,9 @@ class Valkey(Server):
         }
         # On standard input, so that no process list shows the password.
         configuration = "".join(f"{name} {value}\n" for name, value in settings.items())
-        self._child = Child(self.name, [self.binary.path, "-"], log=self.log, stdin=configuration.encode())
+        super().__init__(
+            "Valkey", [self.binary.path, "-"], log=_beside(data_dir, "log"), stdin=configuration.encode()
+        )
 
     @property
     def url(self) -> str:
@@ -249,8 +232,7 @@ class Valkey(Server):
 
     def start(self) -> None:
         self.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
-        self._child.start()
-        wait_until_ready(self._child, self._is_ready, timeout=30, advice=f"Its log is {self.log}")
+        super().start()
 
     def _is_ready(self) -> bool:
         try:

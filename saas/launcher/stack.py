@@ -1,10 +1,8 @@
-"""What `make run` runs: PostgreSQL and Valkey unless others are given, then web and worker."""
+"""What `make run` runs: PostgreSQL, Valkey and a stand-in for Stripe unless others are given, then web and worker."""
 
 import signal
 import sys
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from types import FrameType
@@ -13,19 +11,20 @@ from saas.launcher import state
 from saas.launcher.databases import Databases, given_databases
 from saas.launcher.environment import (
     LOCAL,
-    WILDCARD_HOSTS,
     development_defaults,
     given,
     kept_secrets,
     listen_address,
+    local_name,
     over_defaults,
     role_urls,
 )
 from saas.launcher.errors import LauncherError
 from saas.launcher.preparation import Preparation
-from saas.launcher.processes import Child, free_port, is_port_free, wait_until_ready
+from saas.launcher.processes import Child, answers, free_port, is_port_free, wait_until_ready
 from saas.launcher.say import say
 from saas.launcher.servers import Postgres, Server, Valkey
+from saas.launcher.standin import StandIn
 from saas.launcher.supervisor import Service, supervise
 
 # A role's URL stays with whom it is for; the owner's passes every fence, so neither gets it.
@@ -74,7 +73,14 @@ def _start(
         development_defaults(LOCAL, kept, host=host, port=port) | databases.urls | {"REDIS_URL": redis_url}
     )
     environment |= databases.urls
-    preparation = Preparation(LOCAL, environment, superuser_url=databases.superuser_url)
+    name = local_name(host)
+    standin = None if given("STRIPE_SECRET_KEY") else _start_standin(services, environment, kept, name, port)
+    preparation = Preparation(
+        LOCAL,
+        environment,
+        superuser_url=databases.superuser_url,
+        standin_state=standin.state if standin else None,
+    )
     if is_new or not is_embedded or not preparation.is_current:
         say("Preparing roles, migrations, signing keys and the demo organization.")
         preparation.run()
@@ -83,8 +89,13 @@ def _start(
     for program in (web, worker):
         program.start()
         services.append(program)
-    _wait_for_answer(web, host, port)
-    _greet(port, preparation.log_ins, time.monotonic() - started_at)
+    wait_until_ready(
+        web,
+        lambda: answers(f"http://{name}:{port}/health/live"),
+        timeout=60,
+        advice="What it said stands above.",
+    )
+    _greet(port, standin, preparation.log_ins, time.monotonic() - started_at)
 
 
 def _start_valkey(services: list[Service]) -> str:
@@ -97,7 +108,26 @@ def _start_server(services: list[Service], server: Server) -> None:
     server.log.unlink(missing_ok=True)
     services.append(server)
     server.start()
-    say(f"{server.name} {server.binary} on port {server.port}")
+    say(str(server))
+
+
+def _start_standin(
+    services: list[Service], environment: dict[str, str], kept: Mapping[str, str], web: str, port: int
+) -> StandIn:
+    """In `environment` too it takes Stripe's place."""
+    secrets = given("STRIPE_WEBHOOK_SECRET") or kept["STRIPE_WEBHOOK_SECRET"]
+    standin = StandIn(
+        LOCAL / "stripe.json",
+        port=_kept_port("stripe"),
+        webhook_url=f"http://{web}:{port}/webhooks/stripe",
+        webhook_secret=secrets.partition(",")[0].strip(),
+    )
+    _start_server(services, standin)
+    environment |= standin.variables
+    if hosts := given("ALLOWED_HOSTS"):
+        # Or its events would be refused.
+        environment["ALLOWED_HOSTS"] = f"{hosts},{web}"
+    return standin
 
 
 def _kept_port(server: str) -> int:
@@ -127,23 +157,18 @@ def _programs(environment: Mapping[str, str]) -> tuple[Child, Child]:
     return web, worker
 
 
-def _wait_for_answer(web: Child, host: str, port: int) -> None:
-    name = "127.0.0.1" if host in WILDCARD_HOSTS else f"[{host}]" if ":" in host else host
-
-    def answers() -> bool:
-        try:
-            with urllib.request.urlopen(f"http://{name}:{port}/health/live", timeout=5) as answer:
-                return bool(answer.status == 200)
-        except (urllib.error.URLError, OSError):
-            return False
-
-    wait_until_ready(web, answers, timeout=60, advice="What it said stands above.")
-
-
-def _greet(port: int, log_ins: str, seconds: float) -> None:
+def _greet(port: int, standin: StandIn | None, log_ins: str, seconds: float) -> None:
     address = f"http://localhost:{port}"
-    say(f"\nReady after {seconds:.1f} s.\n  {address}        the API\n  {address}/docs   its documentation")
+    places = {address: "the API", f"{address}/docs": "its documentation"}
+    if not given("EMAIL_BACKEND"):
+        places[f"{address}/dev/mail"] = "the mails that it sends"
+    if standin:
+        places[standin.url] = "in Stripe's place: this is no Stripe and takes no money"
+    say(f"\nReady after {seconds:.1f} s.")
+    say("\n".join(f"  {place:<{max(map(len, places))}}   {what}" for place, what in places.items()))
     say("\n".join(f"  {line}" for line in log_ins.splitlines()))
+    if not standin:
+        say("Stripe is asked with your STRIPE_SECRET_KEY: `make manage ARGS=sync_plans` brings it the plans.")
     say("`make -s env` prints the addresses of its servers. Ctrl-C stops everything.\n")
 
 

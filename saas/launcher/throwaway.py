@@ -42,12 +42,12 @@ def _environment(directory: Path) -> Iterator[dict[str, str]]:
         if not superuser_url:
             postgres = Postgres(directory / "postgres", durable=False, origin=_chosen_origin())
             superuser_url = servers.enter_context(postgres).url
-            say(f"{postgres.name} {postgres.binary} on port {postgres.port}")
+            say(str(postgres))
         redis_url = given("TEST_REDIS_URL")
         if not redis_url:
             valkey = Valkey(directory / "valkey", durable=False)
             redis_url = servers.enter_context(valkey).url
-            say(f"{valkey.name} {valkey.binary} on port {valkey.port}")
+            say(str(valkey))
         yield {
             **os.environ,
             **development_defaults(directory, kept, host="127.0.0.1", port=free_port()),

@@ -7,6 +7,8 @@ PUBLIC = {
     "register", "login", "refresh", "logout", "jwks",
     "health", "health_live", "health_ready", "health_redis", "metrics", "openapi", "docs",
     "mail_reports", "plans", "stripe_webhook",
+    # In development alone; this machine's mails, of all organizations.
+    "mail_catcher", "caught_mail", "caught_mail_html",
 }  # fmt: skip
 OWN = {
     "validate", "sessions", "me", "members", "subscription", "checkout", "portal",

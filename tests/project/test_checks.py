@@ -12,6 +12,11 @@ GOOD = {
     "BCRYPT_ROUNDS": 12,
     "EMAIL_BACKEND": "anymail.backends.sendgrid.EmailBackend",
     "ANYMAIL": {"SENDGRID_API_KEY": "key"},
+    "STRIPE_API_BASE": "https://api.stripe.com",
+    "STRIPE_SECRET_KEY": "sk_live_of_stripe",
+    "STRIPE_WEBHOOK_SECRETS": ["whsec_of_stripe"],
+    # The tests run in development, where saas.urls has the mail catcher's pages.
+    "ROOT_URLCONF": "accounts.urls",
     "SECURE_SSL_REDIRECT": True,
     "SECURE_PROXY_SSL_HEADER": ("HTTP_X_FORWARDED_PROTO", "https"),
 }
@@ -28,6 +33,10 @@ UNSAFE = [
     ("saas.E005", "EMAIL_BACKEND", "django.core.mail.backends.filebased.EmailBackend"),
     ("saas.E005", "EMAIL_BACKEND", "django.core.mail.backends.locmem.EmailBackend"),
     ("saas.E006", "DEBUG", True),
+    ("saas.E007", "ROOT_URLCONF", "saas.urls"),
+    ("billing.E001", "STRIPE_API_BASE", "http://127.0.0.1:12111"),
+    ("billing.E004", "STRIPE_SECRET_KEY", "sk_test_standin"),
+    ("billing.E004", "STRIPE_WEBHOOK_SECRETS", ["whsec_of_stripe", "whsec_standin"]),
     ("saas.W001", "SECURE_PROXY_SSL_HEADER", None),
     ("saas.W002", "ANYMAIL", {"SENDGRID_API_KEY": ""}),
 ]

@@ -289,7 +289,7 @@ class TestRun:
 
     def test_a_step_that_fails_ends_it_with_the_servers(self, clone):
         """The clone has no manage.py, so the first step after the servers fails."""
-        failed = launcher("run", cwd=clone, PORT=str(free_port()))
+        failed = launcher("run", cwd=clone, PORT=str(free_port()), STRIPE_SECRET_KEY="sk_test_of_ours")
         assert failed.returncode == 1
         assert "`manage.py bootstrap_database` failed" in failed.stderr
         assert "PostgreSQL 18" in failed.stdout
@@ -374,6 +374,18 @@ class TestPreparation:
         assert not Preparation(tmp_path, environment | {"SECRET_KEY": "new"}, superuser_url="").is_current
         (tmp_path / "keys").mkdir()
         (tmp_path / "keys" / "one.pem").touch()
+        assert not prepared.is_current
+
+    def test_it_is_current_while_the_stand_in_knows_the_plans(self, tmp_path):
+        state = tmp_path / "stripe.json"
+        state.write_text('{"prices": {"price_1": {}}}')
+        environment = {"JWT_KEYS_DIR": str(tmp_path / "keys")}
+        prepared = Preparation(tmp_path, environment, superuser_url="", standin_state=state)
+        (tmp_path / "prepared").write_text(prepared._fingerprint())
+        assert prepared.is_current
+        state.write_text('{"prices": {}}')
+        assert not prepared.is_current
+        state.unlink()
         assert not prepared.is_current
 
 

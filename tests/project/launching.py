@@ -22,10 +22,10 @@ def is_alive(pid):
     return status.rpartition(")")[2].split()[:1] != ["Z"]
 
 
-def eventually(condition, *, seconds=30):
+def eventually(condition, *, seconds=30, every=0.05):
     deadline = time.monotonic() + seconds
     while not condition():
         if time.monotonic() > deadline:
             return False
-        time.sleep(0.05)
+        time.sleep(every)
     return True

@@ -1,16 +1,21 @@
 """`make run` as a newcomer meets it: a clean clone, and no PostgreSQL, Redis or Docker on PATH."""
 
+import html
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
 import sys
 import sysconfig
 import tempfile
+import time
 import urllib.error
+import urllib.parse
 import urllib.request
 from pathlib import Path
+from uuid import uuid4
 
 import pytest
 
@@ -48,7 +53,7 @@ def path(tmp_path_factory):
 
 
 class Stack:
-    def __init__(self, clone, path, **process):
+    def __init__(self, clone, path, variables=(), **process):
         self.clone = clone
         self.process = process
         self.port = free_port()
@@ -65,6 +70,7 @@ class Stack:
             self.environment.pop(name, None)
         for name in ("ALLOWED_HOSTS", "STRIPE_WEBHOOK_SECRET", "DJANGO_SETTINGS_MODULE"):
             self.environment.pop(name, None)
+        self.environment |= variables
 
     def __enter__(self):
         self.log = self.clone / "make-run.log"
@@ -123,6 +129,24 @@ class Stack:
         except urllib.error.HTTPError as error:
             return error.code, json.load(error)
 
+    def log_in(self):
+        """As the demo organization's owner; return the token."""
+        log_in = {"email": "demo@example.com", "password": "correct-horse-demo"}
+        return self.call("POST", "/auth/login", log_in)[1]["access_token"]
+
+    def becomes(self, status, access, token):
+        """Whether the subscription does, once the webhooks are here."""
+
+        def is_so():
+            answer = self.call("GET", "/payments/subscription", token=token)[1]
+            return (answer["status"], answer["access"]) == (status, access)
+
+        return eventually(is_so)
+
+    def mails(self):
+        page = browse(f"http://localhost:{self.port}/dev/mail")
+        return [html.unescape(subject) for subject in re.findall(r'mail/[^"]+">([^<]+)</a>', page)]
+
     def env(self):
         made = subprocess.run(
             ["make", "-s", "env"],
@@ -155,6 +179,8 @@ def test_a_newcomer_registers_logs_in_and_out_and_nothing_outlives_the_launcher(
         assert stack.env()["PORT"] == str(stack.port)
         processes = stack.processes()
         assert len(processes) > 5
+        assert len(standins(processes)) == 1
+        assert "in Stripe's place: this is no Stripe and takes no money" in stack.said
         os.kill(stack.launcher_pid, signal.SIGKILL)
         assert eventually(lambda: not any(is_alive(pid) for pid in processes), seconds=60), stack.said
 
@@ -180,6 +206,97 @@ def test_a_server_that_dies_is_started_again(clone, path):
         os.kill(pid, signal.SIGKILL)
         assert eventually(lambda: "PostgreSQL ended; starting it again" in stack.said)
         assert eventually(lambda: stack.call("GET", "/health")[0] == 200, seconds=60), stack.said
+
+
+class TestBilling:
+    """In a person's steps: what is pressed on the stand-in's pages comes back by its webhook."""
+
+    @pytest.mark.skipif(shutil.which("curl") is None, reason="curl is not installed")
+    def test_the_readmes_way_from_checkout_to_cancellation(self, clone, path):
+        with Stack(clone, path) as stack:
+            token = stack.log_in()
+            checkout = json.loads(type_readme(stack.port))
+            assert "no real money" in browse(checkout["url"])
+            press(checkout["url"], "Pay", at=f"{checkout['url']}/pay")
+            assert stack.becomes("trialing", "full", token), stack.said
+            portal = stack.call("POST", "/payments/portal", {}, token)[1]["url"]
+            press(portal, "End trial")
+            assert stack.becomes("active", "full", token), stack.said
+            press(portal, "Renew now (payment fails)")
+            assert stack.becomes("past_due", "read_only", token), stack.said
+            assert stack.call("PATCH", f"/users/org/{uuid4()}", {"role": "admin"}, token)[0] == 402
+            press(portal, "Retry the failed payment (succeeds)")
+            assert stack.becomes("active", "full", token), stack.said
+            press(portal, "Cancel now")
+            assert stack.becomes("none", "full", token), stack.said
+            assert stack.call("GET", "/payments/subscription", token=token)[1]["plan"] == "free"
+            expected = ["is on Starter now", "A payment failed", "Payment received", "has ended"]
+            assert eventually(
+                lambda: all(any(each in mail for mail in stack.mails()) for each in expected), every=1
+            ), stack.mails()
+
+    def test_a_stand_in_that_dies_comes_back_with_what_it_knew(self, clone, path):
+        with Stack(clone, path) as stack:
+            (pid,) = standins(stack.processes())
+            os.kill(pid, signal.SIGKILL)
+            assert eventually(lambda: "Stripe stand-in ended; starting it again" in stack.said)
+            token = stack.log_in()
+            checkout = {"plan": "professional"}
+            assert eventually(lambda: stack.call("POST", "/payments/checkout", checkout, token)[0] == 201)
+
+    def test_one_that_lost_its_plans_is_told_them_again(self, clone, path):
+        with Stack(clone, path):
+            pass
+        (clone / ".local" / "stripe.json").unlink()
+        with Stack(clone, path) as stack:
+            assert "Preparing" in stack.said
+            assert json.loads((clone / ".local" / "stripe.json").read_text())["prices"]
+
+    def test_whoever_gives_a_key_gets_no_stand_in(self, clone, path):
+        with Stack(clone, path, {"STRIPE_SECRET_KEY": "sk_test_of_ours"}) as stack:
+            assert standins(stack.processes()) == []
+            assert "stand-in" not in stack.said
+            assert "sync_plans" in stack.said
+
+    def test_its_events_arrive_under_names_and_a_secret_that_were_given(self, clone, path):
+        given = {"ALLOWED_HOSTS": "localhost", "STRIPE_WEBHOOK_SECRET": "whsec_new,whsec_old"}
+        with Stack(clone, path, given) as stack:
+            registration = {"email": "late@example.com", "password": PASSWORD, "org": "Late"}
+            token = stack.call("POST", "/auth/register", registration)[1]["access_token"]
+            url = stack.call("POST", "/payments/checkout", {"plan": "starter"}, token)[1]["url"]
+            press(url, "Pay", at=f"{url}/pay")
+            assert stack.becomes("trialing", "full", token), stack.said
+
+
+def standins(pids):
+    return [pid for pid in pids if b"billing.standin" in Path(f"/proc/{pid}/cmdline").read_bytes()]
+
+
+def type_readme(port):
+    """The README's checkout, typed as it stands; what the last command printed."""
+    (block,) = re.findall(r"```sh billing\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+    script = block.replace("localhost:8000", f"localhost:{port}")
+    return subprocess.run(
+        ["bash", "-euc", script], capture_output=True, text=True, timeout=60, check=True
+    ).stdout
+
+
+def browse(url, form=None):
+    data = urllib.parse.urlencode(form).encode() if form is not None else None
+    with urllib.request.urlopen(url, data, timeout=30) as answer:
+        return answer.read().decode()
+
+
+def press(url, label, *, at=None):
+    """Send the form that the page's button stands in, with its hidden fields."""
+    # Events carry whole seconds; a person never makes two in one.
+    time.sleep(1.1)
+    form = next(part for part in browse(url).split("<form")[1:] if f">{label}</button>" in part)
+    fields = dict(re.findall(r'<input type="hidden" name="(\w+)" value="([^"]*)"', form))
+    button = re.search(rf'<button(?: name="(\w+)" value="(\w+)")?[^>]*>{re.escape(label)}</button>', form)
+    if button[1]:
+        fields[button[1]] = button[2]
+    browse(at or url, fields)
 
 
 def test_the_demo_organization_can_be_logged_in_to(clone, path):

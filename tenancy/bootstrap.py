@@ -20,8 +20,13 @@ ROLES: dict[str, LiteralString] = {
 NEVER = sql.SQL("NOSUPERUSER NOCREATEDB NOCREATEROLE NOREPLICATION")
 # Set on the role, since PgBouncer refuses options at connect.
 TIMEOUTS = {"statement_timeout": "15s", "lock_timeout": "5s", "idle_in_transaction_session_timeout": "30s"}
-
-
+# Of roles in every database or in this one.
+SETTINGS = """
+    SELECT r.rolname, CASE s.setdatabase WHEN 0 THEN '*' ELSE current_database() END, s.setconfig
+    FROM pg_db_role_setting s JOIN pg_roles r ON r.oid = s.setrole
+    WHERE r.rolname = ANY(%s)
+    AND s.setdatabase IN (0, (SELECT oid FROM pg_database WHERE datname = current_database()))
+"""
 FORBIDDEN_FUNCTIONS: tuple[LiteralString, ...] = (
     "lo_create(oid)",
     "lo_creat(integer)",
@@ -59,6 +64,8 @@ def bootstrap(superuser_url: str, *, database: str, passwords: Mapping[str, str]
             )
     with psycopg.connect(superuser_url, dbname=database, autocommit=True) as connection:
         _grant(connection, database)
+        for role in ROLES:
+            restore_settings(connection, role)
     return Report(created_roles, not exists)
 
 
@@ -94,14 +101,33 @@ def _make_role(connection: psycopg.Connection[Any], role: str, password: str | N
             password.encode(), role.encode(), b"scram-sha-256"
         ).decode()
         connection.execute(sql.SQL("ALTER ROLE {} PASSWORD {}").format(_name(role), sql.Literal(verifier)))
-    if role in RUNTIME_ROLES:
-        for setting, value in TIMEOUTS.items():
+    return not exists
+
+
+def restore_settings(connection: psycopg.Connection[Any], role: str) -> None:
+    """Leave the role no setting but its own: what else it was given could outlive an intruder."""
+    rows = connection.execute(SETTINGS, [[role]]).fetchall()
+    if {row[1]: sorted(row[2]) for row in rows} == expected_settings(role):
+        return
+    with connection.transaction():
+        for where in (sql.SQL(""), sql.SQL("IN DATABASE {}").format(sql.Identifier(connection.info.dbname))):
+            connection.execute(sql.SQL("ALTER ROLE {} {} RESET ALL").format(_name(role), where))
+        for setting, value in _timeouts(role).items():
             connection.execute(
                 sql.SQL("ALTER ROLE {} SET {} = {}").format(
                     _name(role), sql.Identifier(setting), sql.Literal(value)
                 )
             )
-    return not exists
+
+
+def expected_settings(role: str) -> dict[str, list[str]]:
+    """`name=value` of the role's settings, by database; `*` are all."""
+    settings = sorted(f"{name}={value}" for name, value in _timeouts(role).items())
+    return {"*": settings} if settings else {}
+
+
+def _timeouts(role: str) -> dict[str, str]:
+    return TIMEOUTS if role in RUNTIME_ROLES else {}
 
 
 def _grant(connection: psycopg.Connection[Any], database: str) -> None:

@@ -23,6 +23,7 @@ SOURCES = (
     "billing/plans.py",
     "requirements.txt",
     "saas/settings.py",
+    "tenancy/bootstrap.py",
 )
 SECRETS = ("SECRET_KEY", "TENANCY_CONTEXT_KEYS", "JWT_KEYS_DIR")
 

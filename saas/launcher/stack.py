@@ -30,6 +30,11 @@ from saas.launcher.supervisor import Service, supervise
 # A role's URL stays with whom it is for; the owner's passes every fence, so neither gets it.
 NOT_FOR_WEB = ("BOOTSTRAP_DATABASE_URL", "OWNER_DATABASE_URL", "WORKER_DATABASE_URL")
 NOT_FOR_WORKER = ("BOOTSTRAP_DATABASE_URL", "OWNER_DATABASE_URL", "SUPPORT_DATABASE_URL")
+READY_SECONDS = 60.0
+NOT_READY = (
+    "What it said stands above. If roles, passwords or data were changed by hand, remove .local/prepared "
+    "to have them prepared again, or start anew with `make clean`."
+)
 
 
 class StopRequested(BaseException):
@@ -91,9 +96,9 @@ def _start(
         services.append(program)
     wait_until_ready(
         web,
-        lambda: answers(f"http://{name}:{port}/health/live"),
-        timeout=60,
-        advice="What it said stands above.",
+        lambda: answers(f"http://{name}:{port}/health/ready"),
+        timeout=READY_SECONDS,
+        advice=NOT_READY,
     )
     _greet(port, standin, preparation.log_ins, time.monotonic() - started_at)
 

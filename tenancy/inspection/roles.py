@@ -3,11 +3,11 @@
 from collections.abc import Iterator
 from typing import Any
 
-from tenancy.bootstrap import LOOKUP
+from tenancy.bootstrap import LOOKUP, ROLES, SETTINGS, expected_settings
 from tenancy.inspection.findings import FENCED_ROLES, Finding
 
 # Of functions, saas_lookup owns those that are compared with what is declared.
-ROLES = """
+ATTRIBUTES = """
     SELECT r.rolname, r.rolsuper OR r.rolbypassrls,
         array_remove(ARRAY[
             CASE WHEN r.rolcreaterole THEN 'CREATEROLE' END, CASE WHEN r.rolcreatedb THEN 'CREATEDB' END,
@@ -25,7 +25,7 @@ ROLES = """
 
 
 def examine_roles(cursor: Any) -> Iterator[Finding]:
-    cursor.execute(ROLES, {"roles": FENCED_ROLES, "lookup": LOOKUP})
+    cursor.execute(ATTRIBUTES, {"roles": FENCED_ROLES, "lookup": LOOKUP})
     for role, passes, attributes, owns, is_member in cursor.fetchall():
         if passes:
             yield Finding("role_bypasses", role, "is a superuser or has BYPASSRLS")
@@ -35,3 +35,16 @@ def examine_roles(cursor: Any) -> Iterator[Finding]:
             yield Finding("role_owns", role, "owns something")
         if is_member:
             yield Finding("role_is_member", role, "is a member of another role")
+    yield from _settings(cursor)
+
+
+def _settings(cursor: Any) -> Iterator[Finding]:
+    cursor.execute(SETTINGS, [list(ROLES)])
+    found: dict[str, dict[str, list[str]]] = {role: {} for role in ROLES}
+    for role, database, settings in cursor.fetchall():
+        found[role][database] = sorted(settings)
+    for role, settings in found.items():
+        if settings != expected_settings(role):
+            yield Finding(
+                "role_settings", role, f"has other settings than bootstrap_database gives it: {settings}"
+            )

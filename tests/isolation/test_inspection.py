@@ -87,6 +87,9 @@ HOLES = {
     "role_owns (a function)": "CREATE FUNCTION public.own() RETURNS int LANGUAGE sql AS 'SELECT 1'; "
     "ALTER FUNCTION public.own() OWNER TO saas_app",
     "role_is_member": "GRANT saas_owner TO saas_support",
+    "role_settings": "ALTER ROLE saas_app SET row_security = off",
+    "role_settings (here alone)": "ALTER ROLE saas_owner IN DATABASE {database} SET search_path = kept",
+    "role_settings (no timeouts)": "ALTER ROLE saas_worker RESET ALL",
     "role_too_strong": "ALTER ROLE saas_app CREATEROLE",
     "role_too_strong (replication)": "ALTER ROLE saas_app REPLICATION",
     "role_too_strong (databases)": "ALTER ROLE saas_worker CREATEDB",

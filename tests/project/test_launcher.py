@@ -6,13 +6,16 @@ import signal
 import socket
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
+from types import SimpleNamespace
 
 import psycopg
 import pytest
 import redis
 
-from saas.launcher import state
+from saas.launcher import stack, state
 from saas.launcher.account import NOBODY, Account, postgres_account
 from saas.launcher.environment import ROLES, kept_secrets, role_urls
 from saas.launcher.errors import LauncherError
@@ -302,6 +305,38 @@ class TestRun:
             (clone / name / "__init__.py").touch()
         found = launcher("run", cwd=clone, PORT=str(free_port()), PATH=str(tmp_path))
         assert "No Valkey or Redis that runs on this machine" in found.stderr
+
+
+class TestWaitForAnswer:
+    @pytest.fixture
+    def web(self):
+        """Alive from the first, ready once `answers` says so."""
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_GET(self):
+                self.send_response(200 if self.path == "/health/live" else answers.pop(0))
+                self.end_headers()
+
+            def log_message(self, *arguments):
+                pass
+
+        answers = [503, 503, 200]
+        with HTTPServer(("127.0.0.1", 0), Handler) as server, ThreadPoolExecutor(1) as pool:
+            pool.submit(server.serve_forever, 0.01)
+            yield server.server_port, answers
+            server.shutdown()
+
+    def test_it_waits_until_web_is_ready(self, web):
+        port, answers = web
+        stack._wait_for_answer(SimpleNamespace(name="web", is_running=True), "127.0.0.1", port)
+        assert answers == []
+
+    def test_it_says_what_to_do_otherwise(self, web, monkeypatch):
+        port, answers = web
+        answers[:] = [503] * 1000
+        monkeypatch.setattr(stack, "READY_SECONDS", 0.2)
+        with pytest.raises(LauncherError, match=r"make clean"):
+            stack._wait_for_answer(SimpleNamespace(name="web", is_running=True), "127.0.0.1", port)
 
 
 class TestEnv:

@@ -5,6 +5,7 @@ import psycopg
 import pytest
 from django.db import connections
 
+from tenancy.bootstrap import restore_settings
 from tenancy.database import UnsafeDatabaseRole
 from tests.conftest import copy_database, manage, with_database
 
@@ -20,7 +21,38 @@ class TestRole:
         assert unsafe.connection is None
 
 
+TIMEOUTS = "SELECT current_setting('statement_timeout'), current_setting('lock_timeout'), " + (
+    "current_setting('idle_in_transaction_session_timeout')"
+)
+
+
 class TestBootstrap:
+    @pytest.mark.parametrize("variable", ["DATABASE_URL", "WORKER_DATABASE_URL", "SUPPORT_DATABASE_URL"])
+    def test_a_runtime_role_waits_for_nothing_endlessly(self, variable, own_database):
+        with psycopg.connect(os.environ[variable]) as connection:
+            assert connection.execute(TIMEOUTS).fetchone() == ("15s", "5s", "30s")
+
+    def test_it_takes_a_roles_other_settings_back(self, own_database, superuser_url):
+        settings = "SELECT setdatabase, setconfig FROM pg_db_role_setting WHERE setrole = 'saas_app'::regrole"
+        with psycopg.connect(with_database(superuser_url, own_database)) as superuser:
+            before = superuser.execute(settings).fetchall()
+            assert len(before) == 1
+            superuser.execute("ALTER ROLE saas_app SET statement_timeout = 0")
+            superuser.execute(f"ALTER ROLE saas_app IN DATABASE {own_database} SET row_security = off")
+            restore_settings(superuser, "saas_app")
+            assert superuser.execute(settings).fetchall() == before
+            # Roles belong to the whole server, whose other databases are tested meanwhile.
+            superuser.rollback()
+
+    def test_it_takes_settings_back_at_each_run(self, own_database, superuser_url):
+        with psycopg.connect(with_database(superuser_url, own_database), autocommit=True) as superuser:
+            superuser.execute(f"ALTER ROLE saas_app IN DATABASE {own_database} SET row_security = off")
+            manage("bootstrap_database")
+            here = (
+                "SELECT FROM pg_db_role_setting JOIN pg_database d ON d.oid = setdatabase WHERE datname = %s"
+            )
+            assert superuser.execute(here, [own_database]).fetchall() == []
+
     def test_running_it_again_changes_nothing(self, own_database):
         done = manage("bootstrap_database")
         assert "none, all were there" in done.stdout

@@ -45,9 +45,15 @@ def queue_mail(message: str, *, user_id: UUID, occasion: str = "", **facts: Any)
 
 def queue_mail_to_owners(message: str, *, occasion: str = "", **facts: Any) -> None:
     """The same to each active owner of the organization in force."""
-    owners = get_user_model().objects.filter(role=Role.OWNER, deactivated_at=None)
-    for user_id in owners.order_by("pk").values_list("pk", flat=True):
-        queue_mail(message, user_id=user_id, occasion=occasion, **facts)
+    for owner in active_owners():
+        queue_mail(message, user_id=owner.pk, occasion=occasion, **facts)
+
+
+def active_owners() -> list[Any]:
+    """Of the organization in force, the first one first."""
+    return list(
+        get_user_model().objects.filter(role=Role.OWNER, deactivated_at=None).order_by("created_at", "pk")
+    )
 
 
 def resend_mail(mail: Mail) -> None:

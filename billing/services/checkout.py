@@ -17,6 +17,7 @@ from billing.stripe_client import StripeClient
 from saas.kit import clock
 from saas.kit.errors import DomainError
 from tenancy.context import org_context
+from tenancy.mails import active_owners
 from tenancy.models import Organization
 
 # Longer than all calls of one checkout: after that, whoever began it is gone.
@@ -93,11 +94,15 @@ def _begin(wanted: dict[str, str]) -> Customer:
     customer.checkout_id, customer.checkout_url, customer.checkout_expires_at = "", "", None
     if customer.creation_parameters is None:
         # Kept, since Stripe refuses a creation repeated under its key with other parameters.
-        organization = Organization.objects.get()
-        metadata = {"org_id": str(organization.id)}
-        customer.creation_parameters = {"name": organization.name, "metadata": metadata}
+        customer.creation_parameters = _creation_parameters()
     customer.save()
     return customer
+
+
+def _creation_parameters() -> dict[str, Any]:
+    organization, owner = Organization.objects.get(), active_owners()[0]
+    metadata = {"org_id": str(organization.id)}
+    return {"name": organization.name, "email": owner.email, "metadata": metadata}
 
 
 def _open_session(client: StripeClient, customer: Customer) -> tuple[str, Any]:

@@ -5,6 +5,7 @@ import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from types import FrameType
 
 from saas.launcher import state
@@ -94,12 +95,7 @@ def _start(
     for program in (web, worker):
         program.start()
         services.append(program)
-    wait_until_ready(
-        web,
-        lambda: answers(f"http://{name}:{port}/health/ready"),
-        timeout=READY_SECONDS,
-        advice=NOT_READY,
-    )
+    _wait_for_answer(web, name, port)
     _greet(port, standin, preparation.log_ins, time.monotonic() - started_at)
 
 
@@ -160,6 +156,11 @@ def _programs(environment: Mapping[str, str]) -> tuple[Child, Child]:
     )
     worker = Child("worker", [sys.executable, "manage.py", "worker"], environment=without(*NOT_FOR_WORKER))
     return web, worker
+
+
+def _wait_for_answer(web: Child, name: str, port: int) -> None:
+    is_ready = partial(answers, f"http://{name}:{port}/health/ready")
+    wait_until_ready(web, is_ready, timeout=READY_SECONDS, advice=NOT_READY)
 
 
 def _greet(port: int, standin: StandIn | None, log_ins: str, seconds: float) -> None:

@@ -53,7 +53,7 @@ class TestCheckout:
         assert (session["id"], session["url"]) == (answer.json()["id"], answer.json()["url"])
         [customer] = stripe.book.customers.values()
         assert customer["metadata"] == {"org_id": organization_id}
-        assert customer["name"] == "Acme"
+        assert (customer["name"], customer["email"]) == ("Acme", "alice@acme.example")
         assert customer_of(alice).stripe_id == customer["id"]
 
     def test_the_same_again_is_the_same_session(self, stripe, alice):

@@ -334,6 +334,15 @@ class TestWhileStripeIsAway:
         assert mails_to(alice) == mails
         assert organization_of(alice).access == "full"
 
+    def test_a_payment_that_is_told_after_the_end_sends_no_mail(self, stripe, alice, settings):
+        subscription = stripe.subscribe(alice)
+        stripe.book.end_trial(subscription, succeeds=True)
+        stripe.book.cancel(subscription)
+        events = {event["type"]: event for event in stripe.take_new()}
+        settings.STRIPE_SECRET_KEY = ""
+        stripe.deliver(events["customer.subscription.deleted"], events["invoice.paid"])
+        assert mails_to(alice) == ["subscription_cancelled"]
+
     def test_an_event_is_only_a_hint_while_stripe_answers(self, stripe, alice):
         """The first event to arrive brings the subscription as it is by now."""
         subscription = stripe.subscribe(alice)

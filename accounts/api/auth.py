@@ -39,7 +39,7 @@ from accounts.tokens import (
 )
 from saas.kit.errors import NotAuthenticated, may_raise
 from saas.kit.http import client_address
-from saas.kit.serializers import read
+from saas.kit.serializers import read, represent
 
 
 class PublicAuth(ViewSet):
@@ -56,14 +56,14 @@ class PublicAuth(ViewSet):
         """Make an organization with its owner, and log the owner in."""
         fields = read(RegisterRequest, request)
         session = register_owner(**fields, device=device_of(request))
-        return Response(RegisterAnswer(session_tokens(session)).data, status=201)
+        return Response(represent(RegisterAnswer, session_tokens(session)), status=201)
 
     @extend_schema(request=LoginRequest, responses=TokenAnswer)
     @may_raise(InvalidCredentials, TooManyAttempts)
     def login(self, request: Request) -> Response:
         fields = read(LoginRequest, request)
         session = log_in(**fields, device=device_of(request))
-        return Response(TokenAnswer(session_tokens(session)).data)
+        return Response(represent(TokenAnswer, session_tokens(session)))
 
     @extend_schema(request=RefreshRequest, responses=TokenAnswer)
     @may_raise(InvalidRefreshToken, RefreshTokenReused)
@@ -74,7 +74,7 @@ class PublicAuth(ViewSet):
             claims = verify_refresh_token(fields["refresh_token"])
         except InvalidToken as error:
             raise InvalidRefreshToken from error
-        return Response(TokenAnswer(refresh_session(claims)).data)
+        return Response(represent(TokenAnswer, refresh_session(claims)))
 
     @extend_schema(request=LogoutRequest, responses=LogoutAnswer, auth=[{"bearer": []}, {}])  # type: ignore[list-item]
     @may_raise(NotAuthenticated, InvalidToken)
@@ -92,7 +92,7 @@ class PublicAuth(ViewSet):
         elif presented := [claims for raw in raw_tokens if (claims := read_token_to_revoke(raw))]:
             for claims in presented:
                 log_out(claims, scope="local")
-        return Response(LogoutAnswer({}).data)
+        return Response(represent(LogoutAnswer, {}))
 
 
 class Tokens(ViewSet):

@@ -28,7 +28,7 @@ from accounts.services.members import LastOwner, RoleTooLow, change_member, remo
 from accounts.services.sessions import revoke_own_session
 from saas.kit.errors import may_raise
 from saas.kit.parsers import MergePatchParser, StrictJSONParser
-from saas.kit.serializers import parse_query, read
+from saas.kit.serializers import parse_query, read, represent
 from tenancy.permissions import IsAdmin, caller_of
 
 ID = OpenApiParameter("id", {"type": "string", "format": "uuid"}, OpenApiParameter.PATH)
@@ -75,7 +75,7 @@ class Members(ViewSet):
         query = parse_query(MemberQuery, request)
         limit, cursor = query.pop("limit"), query.pop("cursor", None)
         members, next_cursor = page(selectors.members(**query), limit=limit, cursor=cursor)
-        data = MemberAnswer(members, many=True).data
+        data = [represent(MemberAnswer, member) for member in members]
         return Response({"data": data, "next_cursor": next_cursor, "has_more": next_cursor is not None})
 
     @extend_schema(
@@ -90,7 +90,7 @@ class Members(ViewSet):
             role=changes.get("role"),
             is_active=changes.get("active"),
         )
-        return Response(MemberAnswer(member).data)
+        return Response(represent(MemberAnswer, member))
 
     @extend_schema(operation_id="delete_member", parameters=[ID], responses={204: OpenApiResponse(None)})
     @may_raise(LastOwner, RoleTooLow)
@@ -100,6 +100,6 @@ class Members(ViewSet):
 
 
 def _profile(user: User) -> Response:
-    data: dict[str, Any] = ProfileAnswer(user).data
+    data: dict[str, Any] = represent(ProfileAnswer, user)
     digest = hashlib.sha256(orjson.dumps(data, default=str)).hexdigest()
     return Response(data, headers={"ETag": f'"{digest[:32]}"'})

@@ -35,7 +35,7 @@ from billing.services.checkout import (
 from billing.services.subscriptions import grace
 from billing.state import ENDED
 from saas.kit.errors import may_raise
-from saas.kit.serializers import read
+from saas.kit.serializers import read, represent
 from tenancy.models import Organization
 from tenancy.permissions import IsAdmin, caller_of
 
@@ -52,13 +52,13 @@ class Plans(ViewSet):
 
     @extend_schema(operation_id="list_plans", responses=PlanList)
     def list(self, request: Request) -> Response:
-        return Response(PlanList({"data": [_plan(code) for code in PLANS]}).data)
+        return Response(represent(PlanList, {"data": [_plan(code) for code in PLANS]}))
 
 
 class SubscriptionView(ViewSet):
     @extend_schema(operation_id="get_subscription", responses=SubscriptionAnswer)
     def retrieve(self, request: Request) -> Response:
-        return Response(SubscriptionAnswer(_subscription()).data)
+        return Response(represent(SubscriptionAnswer, _subscription()))
 
 
 class Payments(ViewSet):
@@ -73,7 +73,7 @@ class Payments(ViewSet):
         fields = read(CheckoutRequest, request)
         home = {"success_url": f"{settings.PUBLIC_URL}/docs", "cancel_url": f"{settings.PUBLIC_URL}/docs"}
         begun = start_checkout(organization_id=caller_of(request).organization_id, **home | fields)
-        return Response(CheckoutAnswer(begun).data, status=201)
+        return Response(represent(CheckoutAnswer, begun), status=201)
 
     @extend_schema(operation_id="portal", request=PortalRequest, responses={201: PortalAnswer})
     @may_raise(NoBillingCustomer, *PROVIDER_FAILURES)

@@ -1,3 +1,5 @@
+from datetime import UTC, datetime
+
 import pytest
 from django.test import RequestFactory
 from rest_framework import serializers
@@ -10,6 +12,7 @@ from saas.kit.serializers import (
     StrictSerializer,
     field_errors,
     parse_query,
+    represent,
 )
 
 
@@ -142,3 +145,19 @@ class TestParseQuery:
             query(text)
         (error,) = caught.value.extra["errors"]
         assert (error["parameter"], error["code"]) == (parameter, code)
+
+
+class TestRepresent:
+    def test_it_says_what_the_serializer_says(self):
+        class Inner(serializers.Serializer):
+            at = serializers.DateTimeField()
+
+        class Answer(serializers.Serializer):
+            name = serializers.CharField(source="title")
+            inner = Inner()
+            kind = serializers.CharField(default="thing")
+
+        thing = {"title": "One", "inner": {"at": datetime(2026, 1, 1, tzinfo=UTC)}}
+        other = thing | {"title": "Two"}
+        for each in (thing, other, thing):
+            assert represent(Answer, each) == Answer(each).data

@@ -47,7 +47,7 @@ def log_in(*, email: str, password: str, device: Device) -> Session:
         _refuse_if_blocked(attempts.record_failure(key))
         raise InvalidCredentials
     _refuse_if_blocked(attempts.record_success(key))
-    session = _open(credential, password, device)
+    session = _open(credential, password, device) or _open_with_new_hash(email, password, device)
     metrics.LOGINS.labels("succeeded").inc()
     return session
 
@@ -61,17 +61,30 @@ def _credential(email: str) -> Credential | None:
     return Credential(organization_id, user.id, user.password) if user else None
 
 
-def _open(credential: Credential, password: str, device: Device) -> Session:
+def _open(credential: Credential, password: str, device: Device) -> Session | None:
+    """None if the hash is no longer the one that was compared. Raises InvalidCredentials for who was deactivated."""
     upgraded = hash_password(password) if _is_outdated(credential.encoded) else None
     with org_context(credential.organization_id):
         user = User.objects.select_for_update().filter(id=credential.user_id, deactivated_at=None).first()
-        # Deactivated or changed while the password was being hashed.
-        if user is None or user.password != credential.encoded:
+        if user is None:
             raise InvalidCredentials
+        if user.password != credential.encoded:
+            return None
         if upgraded:
             user.password = upgraded
             user.save(update_fields=["password"])
         return open_session(user=user, device=device)
+
+
+def _open_with_new_hash(email: str, password: str, device: Device) -> Session:
+    """Meanwhile the password was changed, or another log-in brought its hash up to date: only the new hash tells."""
+    credential = _credential(email)
+    if credential is None or not verify_password(password, credential.encoded):
+        raise InvalidCredentials
+    session = _open(credential, password, device)
+    if session is None:
+        raise InvalidCredentials
+    return session
 
 
 def _is_outdated(encoded: str) -> bool:

@@ -6,11 +6,12 @@ from django_redis import get_redis_connection
 from accounts.hashers import BulkheadPasswordHasher, HashedInTransaction
 from accounts.models import Session, User
 from accounts.passwords import hash_password, verify_password
+from accounts.services import login
 from accounts.services.login import log_in
 from saas.kit import attempts
 from tenancy.context import org_context
 from tenancy.models import SUPPORT_ORGANIZATION_ID
-from tests.accounts.asking import assert_field_errors, assert_refused
+from tests.accounts.asking import assert_field_errors, assert_refused, count
 from tests.conftest import DEVICE, PASSWORD, Api
 
 WRONG = "not-the-right-one"
@@ -208,3 +209,53 @@ class TestHashing:
             assert User.objects.get().password.startswith("bcrypt_sha256$$2b$05$")
             assert Session.objects.count() == 2
         assert anonymous.post("/auth/login", credentials()).status_code == 200
+
+
+class TestMeanwhile:
+    """What happens while the given password is being hashed."""
+
+    @pytest.fixture
+    def while_hashing(self, monkeypatch):
+        def call_once(function):
+            def verify(password, encoded):
+                monkeypatch.setattr(login, "verify_password", verify_password)
+                matches = verify_password(password, encoded)
+                function()
+                return matches
+
+            monkeypatch.setattr(login, "verify_password", verify)
+
+        return call_once
+
+    def set_password(self, person, encoded, owner):
+        owner.execute("UPDATE accounts_user SET password = %s WHERE id = %s", [encoded, person.user.id])
+
+    def test_a_changed_password_refuses_the_old_one(self, anonymous, alice, owner_connection, while_hashing):
+        changed = hash_password("another-long-secret")
+        while_hashing(lambda: self.set_password(alice, changed, owner_connection))
+
+        assert_refused(anonymous.post("/auth/login", credentials()), 401, "invalid_credentials")
+
+        assert count(owner_connection, "accounts_session") == 1
+
+    def test_a_hash_that_another_log_in_upgraded_is_compared_again(
+        self, anonymous, alice, owner_connection, while_hashing, monkeypatch
+    ):
+        monkeypatch.setattr(BulkheadPasswordHasher, "rounds", 5)
+        upgraded = hash_password(PASSWORD)
+        while_hashing(lambda: self.set_password(alice, upgraded, owner_connection))
+
+        assert anonymous.post("/auth/login", credentials()).status_code == 200
+
+        with org_context(alice.organization_id):
+            assert User.objects.get().password == upgraded
+
+    def test_a_deactivated_user_is_refused(self, anonymous, alice, owner_connection, while_hashing):
+        while_hashing(lambda: deactivate(alice, owner_connection))
+
+        assert_refused(anonymous.post("/auth/login", credentials()), 401, "invalid_credentials")
+
+    def test_an_address_that_became_blocked_is_refused(self, anonymous, alice, while_hashing):
+        while_hashing(lambda: [attempts.record_failure("alice@acme.example") for _ in range(5)])
+
+        assert_refused(anonymous.post("/auth/login", credentials()), 429, "too_many_attempts")

@@ -1,7 +1,14 @@
+import os
+from concurrent.futures import ThreadPoolExecutor
 from uuid import uuid4
 
-from tests.accounts.asking import assert_refused
+import psycopg
+from django.db import connections
+
+from accounts.tokens import verify_access_token
+from tests.accounts.asking import assert_refused, is_waiting
 from tests.conftest import PASSWORD, Api
+from tests.project.launching import eventually
 
 
 def log_in(person, device="Second"):
@@ -73,3 +80,26 @@ class TestDeleteSession:
 
     def test_an_id_that_is_none_is_not_found(self, alice):
         assert_refused(alice.api.delete("/auth/sessions/current"), 404, "not_found")
+
+
+def test_of_two_that_end_a_session_at_once_one_did(alice, owner_connection):
+    other = log_in(alice)
+    session_id = verify_access_token(other["access_token"]).sid
+
+    def end():
+        try:
+            return alice.api.delete(f"/auth/sessions/{session_id}").status_code
+        finally:
+            connections.close_all()
+
+    with psycopg.connect(os.environ["OWNER_DATABASE_URL"]) as first, ThreadPoolExecutor(1) as pool:
+        first.execute(
+            "UPDATE accounts_session SET revoked_at = now(), revoke_reason = 'first' WHERE id = %s",
+            [session_id],
+        )
+        second = pool.submit(end)
+        assert eventually(lambda: is_waiting(owner_connection))
+        first.commit()
+        assert second.result(timeout=30) == 404
+    reason = "SELECT revoke_reason FROM accounts_session WHERE id = %s"
+    assert owner_connection.execute(reason, [session_id]).fetchone() == ("first",)

@@ -16,7 +16,7 @@ from tenancy.context import (
     org_context,
     organization_in_force,
 )
-from tenancy.jobs import UnknownTask, UntilItLands, defer, organization_task
+from tenancy.jobs import UnknownTask, UntilItLands, defer, defer_once, organization_task
 from tenancy.models import Mail
 from tests.conftest import manage
 
@@ -31,6 +31,18 @@ class TestDefer:
             defer("blacklist_sessions", sessions={})
             raise KeyError
         assert owner_connection.execute(JOBS).fetchall() == before
+
+    def test_locks_count_within_the_organization(self, alice, charlie, owner_connection):
+        people = (alice, charlie)
+        for expected in (True, False):
+            for person in people:
+                with org_context(person.organization_id):
+                    job = defer_once("blacklist_sessions", queueing_lock="only", lock="mine", sessions={})
+                    assert (job is not None) is expected
+        locks = owner_connection.execute(
+            "SELECT lock, queueing_lock FROM procrastinate_jobs WHERE lock IS NOT NULL ORDER BY id"
+        ).fetchall()
+        assert locks == [(f"{p.organization_id}:mine", f"{p.organization_id}:only") for p in people]
 
     def test_it_refuses_without_a_context(self):
         with pytest.raises(NoOrganizationContext):

@@ -13,13 +13,21 @@ from accounts.tokens import Claims, InvalidToken, verify_access_token
 from saas.kit import gate
 from saas.kit.errors import RateLimited
 from saas.kit.http import Request, client_address
-from saas.kit.rate_limits import ANONYMOUS, AUTHENTICATED, WEBHOOKS, Limit, rate_limit_headers
+from saas.kit.rate_limits import (
+    ANONYMOUS,
+    AUTHENTICATED,
+    LOG_OUTS,
+    WEBHOOKS,
+    Limit,
+    rate_limit_headers,
+)
 from saas.problems import problem_response
 from tenancy.access import SubscriptionRequired, refuse_read_only
 from tenancy.context import org_context
 
 OUTSIDE_LIMITS = re.compile(r"/(?:health(?:/\w+)?|metrics)|/(?:\.well-known|static)/.*", re.DOTALL)
 WEBHOOK = re.compile(r"/webhooks/\w+")
+LOG_OUT = "/auth/logout"
 SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
 
 
@@ -125,11 +133,10 @@ def _bearer(request: HttpRequest) -> tuple[Claims | None, InvalidToken | None]:
 def _pass_gate(request: Request) -> tuple[Limit, gate.Passage]:
     claims = request.claims
     if claims is not None:
-        passage = gate.check(
-            limit=AUTHENTICATED, tag=claims.cache_tag, sid=str(claims.sid), jti=str(claims.jti)
-        )
+        limit = LOG_OUTS if request.path_info == LOG_OUT else AUTHENTICATED
+        passage = gate.check(limit=limit, tag=claims.cache_tag, sid=str(claims.sid), jti=str(claims.jti))
         if not passage.revoked:
-            return AUTHENTICATED, passage
+            return limit, passage
         _refuse_token(request)
     limit = WEBHOOKS if WEBHOOK.fullmatch(request.path_info) else ANONYMOUS
     return limit, gate.check(limit=limit, tag=gate.address_tag(client_address(request)))

@@ -37,6 +37,8 @@ class Limit:
 
 ANONYMOUS = Limit("anonymous", 100, per=MINUTE)
 AUTHENTICATED = Limit("authenticated", 1000, per=MINUTE)
+# Whoever uses a stolen token up must not keep its owner from ending the session.
+LOG_OUTS = Limit("log-outs", 60, per=MINUTE)
 # Providers send bursts, and try again what is refused.
 WEBHOOKS = Limit("webhooks", 3000, per=MINUTE)
 LOGIN_FAILURES = Limit("login-failures", 5, per=15 * MINUTE)

@@ -5,7 +5,7 @@ from django.test import Client
 
 from accounts.tokens import cache_tag
 from saas.kit.gate import address_tag
-from saas.kit.rate_limits import ANONYMOUS, AUTHENTICATED, hit
+from saas.kit.rate_limits import ANONYMOUS, AUTHENTICATED, LOG_OUTS, hit
 from tests.accounts.asking import assert_refused
 from tests.conftest import Api, make_member
 
@@ -108,6 +108,20 @@ class TestAuthenticated:
         use_up(AUTHENTICATED, cache_tag(alice.organization_id, alice.user.id))
 
         assert_refused(Api(other["access_token"]).get("/users/me"), 429, "rate_limited")
+
+    def test_a_user_who_used_it_up_can_still_log_out(self, alice):
+        use_up(AUTHENTICATED, cache_tag(alice.organization_id, alice.user.id))
+
+        response = alice.api.post("/auth/logout", {"scope": "global"})
+
+        assert response.status_code == 200
+        assert response.headers["RateLimit-Policy"] == '"log-outs";q=60;w=60'
+        assert Api().post("/auth/refresh", {"refresh_token": alice.refresh_token}).status_code == 401
+
+    def test_log_outs_have_a_limit_too(self, alice):
+        use_up(LOG_OUTS, cache_tag(alice.organization_id, alice.user.id))
+
+        assert_refused(alice.api.post("/auth/logout"), 429, "rate_limited")
 
     def test_others_behind_the_same_address_are_not_held_up(self, alice, bob):
         use_up(AUTHENTICATED, cache_tag(alice.organization_id, alice.user.id))

@@ -7,24 +7,32 @@ from django.conf import settings
 from drf_spectacular.utils import extend_schema_serializer
 from rest_framework import serializers
 
-from saas.kit.serializers import StrictBooleanField, StrictCharField, StrictEmailField, StrictSerializer
+from saas.kit.serializers import (
+    DigitsField,
+    StrictBooleanField,
+    StrictCharField,
+    StrictEmailField,
+    StrictSerializer,
+)
 from tenancy.models import Role
 
 SCOPES = ("local", "others", "global")
 
 
-class AsciiEmailField(StrictEmailField):
-    """Look-alike letters make two people's addresses read the same; a domain has an ASCII form."""
+class NewEmailField(StrictEmailField):
+    """An address to write to: in ASCII, since look-alike letters make two read the same, and with a domain's name."""
 
     def to_internal_value(self, data: Any) -> str:
         value = super().to_internal_value(data)
         if not value.isascii():
             raise serializers.ValidationError("Write the address in ASCII (a domain as xn--…).", "not_ascii")
+        if value.endswith("]"):
+            raise serializers.ValidationError("Give a domain's name, not an IP address.", "ip_address")
         return value
 
 
 class RegisterRequest(StrictSerializer):
-    email = AsciiEmailField()
+    email = NewEmailField()
     password = StrictCharField(plain_text=False, min_length=8, max_length=128)
     org = StrictCharField(max_length=200, required=False)
     organization = StrictCharField(max_length=200, required=False, help_text="An alias of `org`.")
@@ -180,7 +188,7 @@ class MemberChange(StrictSerializer):
 
 
 class MemberQuery(StrictSerializer):
-    limit = serializers.IntegerField(min_value=1, max_value=100, default=25)
+    limit = DigitsField(min_value=1, max_value=100, default=25)
     cursor = StrictCharField(max_length=200, required=False)
     role = serializers.ChoiceField(Role.choices, required=False)
     status = serializers.ChoiceField(("active", "deactivated"), required=False)

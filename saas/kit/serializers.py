@@ -18,6 +18,7 @@ from saas.kit.errors import FieldError, ValidationFailed
 CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 # Embeddings, overrides and isolates make a name read as another one. The marks U+200E and U+200F don't.
 BIDI = re.compile("[\u202a-\u202e\u2066-\u2069]")
+DIGITS = re.compile("[0-9]+")
 
 
 class StrictSerializer(serializers.Serializer[Any]):
@@ -98,6 +99,15 @@ class StrictBooleanField(serializers.BooleanField):
         if not isinstance(data, bool):
             self.fail("invalid", input=data)
         return data
+
+
+class DigitsField(serializers.IntegerField):
+    """A number of a query, in digits alone: int() would also take `1_0`, `٥` and ` 5`."""
+
+    def to_internal_value(self, data: Any) -> int:
+        if not DIGITS.fullmatch(str(data)):
+            self.fail("invalid")
+        return super().to_internal_value(data)
 
 
 def read(serializer_class: type[StrictSerializer], request: Request) -> dict[str, Any]:

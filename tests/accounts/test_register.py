@@ -125,6 +125,8 @@ class TestWhatRegisterRefuses:
             ({"email": "no address"}, ("#/email", "invalid")),
             ({"email": 5}, ("#/email", "invalid")),
             ({"email": "ü@new.example"}, ("#/email", "not_ascii")),
+            ({"email": "o8@[127.0.0.1]"}, ("#/email", "ip_address")),
+            ({"email": "o8@[IPv6:2001:db8::1]"}, ("#/email", "ip_address")),
             ({"email": f"{'a' * 60}@{'b' * 60}.{'c' * 60}.{'d' * 60}.{'e' * 60}"}, ("#/email", "max_length")),
             ({"org": ""}, ("#/org", "blank")),
             ({"org": "  "}, ("#/org", "blank")),

@@ -1,12 +1,16 @@
 """Every tenant model, read and written by the ORM and by raw SQL, as the runtime role, in real transactions."""
 
+import contextlib
+from uuid import uuid4
+
 import psycopg
 import pytest
 from django.apps import apps
-from django.db import DatabaseError, connection, transaction
+from django.db import DatabaseError, connection
 
 from billing.models import Customer, StripeEvent, Subscription
 from tenancy.context import org_context
+from tenancy.fence import TenantReference
 from tenancy.models import Organization, TenantModelBase, UndeliverableAddress
 from tests.isolation.conftest import enter
 
@@ -86,6 +90,9 @@ class TestSql:
             assert {row[0] for row in sql.execute(f"SELECT {key} FROM {table}")} == {both[0]}
 
     def test_without_a_context_nothing_is_read_or_written(self, table, both, sql):
+        with sql.transaction():
+            enter(sql, both[0])
+            assert sql.execute(f"SELECT count(*) FROM {table}").fetchone() > (0,)
         assert sql.execute(f"SELECT count(*) FROM {table}").fetchone() == (0,)
         assert sql.execute(f"DELETE FROM {table}").rowcount == 0
 
@@ -100,23 +107,52 @@ class TestSql:
                 sql.execute(statement)
 
 
-class TestReferences:
-    def test_a_reference_to_anothers_row_is_refused(self, alice, charlie, sql):
-        insert = (
-            "INSERT INTO accounts_session (id, organization_id, user_id, created_at, last_seen_at, expires_at, "
-            "user_agent, refresh_generation, recent_rotations, revoke_reason) "
-            "VALUES (gen_random_uuid(), %s, %s, now(), now(), now(), '', 1, '[]', '')"
-        )
-        with sql.transaction():
-            enter(sql, alice.organization_id)
-            sql.execute(insert, [alice.organization_id, alice.user.id])
-        with pytest.raises(psycopg.errors.ForeignKeyViolation), sql.transaction():
-            enter(sql, alice.organization_id)
-            sql.execute(insert, [alice.organization_id, charlie.user.id])
+def copy_row(connection, model, **changes):
+    """Insert a copy of the first row that shows, with columns changed."""
+    fields = [field for field in model._meta.concrete_fields if not field.generated]
+    values = {field.column: f'"{field.column}"' for field in fields} | dict.fromkeys(changes, "%s")
+    table, columns = model._meta.db_table, ", ".join(f'"{column}"' for column in values)
+    statement = f"INSERT INTO {table} ({columns}) SELECT {', '.join(values.values())} FROM {table} LIMIT 1"
+    parameters = [changes[column] for column in values if column in changes]
+    assert connection.execute(statement, parameters).rowcount == 1
 
-    def test_a_row_in_anothers_name_is_refused(self, alice, charlie):
-        from accounts.models import User
 
-        with pytest.raises(DatabaseError, match="row-level security"), org_context(alice.organization_id):
-            User.objects.create(organization_id=charlie.organization_id, email="spy@acme.example")
-        assert not transaction.get_connection().in_atomic_block
+@pytest.mark.parametrize("model", [*MODELS, Organization], ids=lambda model: model._meta.db_table)
+class TestNewRows:
+    def test_one_in_anothers_name_is_refused(self, model, both, sql):
+        changes = {"id": uuid4(), key_of(model): both[1]}
+        with (
+            pytest.raises(psycopg.errors.InsufficientPrivilege, match="row-level security"),
+            sql.transaction(),
+        ):
+            enter(sql, both[0])
+            copy_row(sql, model, **changes)
+
+    def test_one_in_ones_own_is_not(self, model, both, sql):
+        # At most its key is taken: what refuses the other is the fence.
+        with contextlib.suppress(psycopg.errors.UniqueViolation), sql.transaction(force_rollback=True):
+            enter(sql, both[0])
+            copy_row(sql, model, **{"id": uuid4(), key_of(model): both[0]})
+
+
+REFERENCES = [
+    (model, constraint)
+    for model in MODELS
+    for constraint in model._meta.constraints
+    if isinstance(constraint, TenantReference)
+]
+
+
+@pytest.mark.parametrize(("model", "reference"), REFERENCES, ids=lambda each: getattr(each, "name", ""))
+def test_a_reference_to_anothers_row_is_refused(model, reference, both, sql, owner_connection):
+    acme, _ = both
+    column = model._meta.get_field(reference.field).column
+    target = f"SELECT id FROM {reference.to} WHERE organization_id = %s LIMIT 1"
+    own, others = (owner_connection.execute(target, [each]).fetchone()[0] for each in both)
+    refer = f"UPDATE {model._meta.db_table} SET {column} = %s"
+    with sql.transaction():
+        enter(sql, acme)
+        assert sql.execute(refer, [own]).rowcount
+    with pytest.raises(psycopg.errors.ForeignKeyViolation), sql.transaction():
+        enter(sql, acme)
+        sql.execute(refer, [others])

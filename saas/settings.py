@@ -102,11 +102,11 @@ def database(url: str) -> dict[str, Any]:
         **parsed.pop("OPTIONS", {}),
     }
     return {
-        "ENGINE": "django.db.backends.postgresql",
+        "ENGINE": "saas.kit.postgresql",
         **parsed,
         "OPTIONS": options,
         "CONN_MAX_AGE": DATABASE_MAX_AGE,
-        "CONN_HEALTH_CHECKS": True,
+        "CONN_HEALTH_CHECKS": True,  # without a round trip: saas.kit.postgresql
         # PgBouncer in transaction mode loses server-side cursors.
         "DISABLE_SERVER_SIDE_CURSORS": True,
     }

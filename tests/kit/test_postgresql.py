@@ -1,0 +1,57 @@
+"""A kept connection is looked at before a request, and asked only if there is a reason to doubt it."""
+
+import psycopg
+import pytest
+from django.db import connection
+from django.db.backends.postgresql import base
+
+
+@pytest.fixture
+def asked(monkeypatch):
+    asked = []
+    original = base.DatabaseWrapper.is_usable
+    monkeypatch.setattr(base.DatabaseWrapper, "is_usable", lambda self: asked.append(1) or original(self))
+    return asked
+
+
+@pytest.fixture
+def pid():
+    connection.ensure_connection()
+    return connection.connection.info.backend_pid
+
+
+def next_request():
+    """What Django does between two requests."""
+    connection.close_if_unusable_or_obsolete()
+    connection.health_check_done = False
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT 1")
+    return connection.connection.info.backend_pid
+
+
+def test_a_quiet_connection_is_kept_without_asking(pid, asked):
+    assert next_request() == pid
+    assert asked == []
+
+
+def test_one_that_the_server_ended_is_replaced_before_anybody_notices(pid, asked, superuser_url):
+    with psycopg.connect(superuser_url, autocommit=True) as superuser:
+        superuser.execute("SELECT pg_terminate_backend(%s, 5000)", [pid])
+    assert next_request() != pid
+    assert asked == [1]
+
+
+def test_a_closed_one_is_replaced(pid, asked):
+    connection.connection.close()
+    assert next_request() != pid
+    assert asked == []
+
+
+def test_a_notice_is_a_reason_to_ask_and_no_reason_to_replace(pid, asked, superuser_url):
+    with connection.cursor() as cursor:
+        cursor.execute("LISTEN something")
+    with psycopg.connect(superuser_url, dbname=connection.settings_dict["NAME"], autocommit=True) as other:
+        other.execute("NOTIFY something")
+        other.execute("SELECT 1")
+    assert next_request() == pid
+    assert asked == [1]

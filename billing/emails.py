@@ -5,6 +5,7 @@ from typing import Any
 
 from billing.models import Subscription
 from billing.plans import PLANS
+from billing.reading import period_end_of
 from tenancy.mails import queue_mail_to_owners
 
 # https://docs.stripe.com/currencies#zero-decimal
@@ -72,7 +73,7 @@ def _about_invoice(
         occasion=f"{subscription.stripe_id}:{invoice['id']}",
         plan=plan_name(subscription),
         amount=spoken_amount(amount or 0, invoice.get("currency") or ""),
-        period_end=spoken_date(subscription.state.current_period_end),
+        period_end=spoken_date(period_end_of(invoice)),
         invoice_url=invoice.get("hosted_invoice_url") or "",
     )
 

@@ -33,7 +33,13 @@ def handles(*types: str) -> Callable[[Handler], Handler]:
     return register
 
 
-@handles("customer.subscription.created", "customer.subscription.updated", "customer.subscription.deleted")
+@handles(
+    "customer.subscription.created",
+    "customer.subscription.updated",
+    "customer.subscription.paused",
+    "customer.subscription.resumed",
+    "customer.subscription.deleted",
+)
 def customer_subscription_changed(delivery: Delivery) -> Change:
     return _take_snapshot(delivery)
 
@@ -46,7 +52,7 @@ def customer_subscription_trial_will_end(delivery: Delivery) -> Change:
     return change
 
 
-@handles("checkout.session.completed")
+@handles("checkout.session.completed", "checkout.session.async_payment_succeeded")
 def checkout_session_completed(delivery: Delivery) -> Change:
     customer, session = delivery.customer, delivery.facts.object
     if customer.checkout_id == id_of(session["id"]):
@@ -58,16 +64,17 @@ def checkout_session_completed(delivery: Delivery) -> Change:
         delivery.facts.subscription_id,
         # The session tells the plan, and nothing that a snapshot would not know better.
         snapshot=delivery.fetched or _first_snapshot(delivery.facts),
-        payment=read_payment(delivery.facts, Payment.PAID) if is_paid else None,
+        # That it was paid, not when: the invoice says that, and has its receipt.
+        is_paid=is_paid,
     )
 
 
 @handles("invoice.paid", "invoice.payment_succeeded")
 def invoice_payment_succeeded(delivery: Delivery) -> Change:
     change = _take_payment(delivery, Payment.PAID)
-    subscription, invoice = change.subscription, delivery.facts.object
-    if not change.is_stale and invoice.get("amount_paid") and subscription.status != Status.CANCELED:
-        emails.payment_received(subscription, invoice)
+    # A payment took place, however late we hear of it: each has its receipt, once.
+    if delivery.facts.object.get("amount_paid"):
+        emails.payment_received(change.subscription, delivery.facts.object)
     return change
 
 

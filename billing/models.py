@@ -141,6 +141,9 @@ class StripeEvent(TenantModel):
     type = models.CharField(max_length=100)
     created = models.BigIntegerField()
     payload = models.JSONField()
+    # Of an event of nobody: what Stripe signed. Whoever it is given to looks at the signature again.
+    signed_body = models.TextField(blank=True)
+    signature = models.TextField(blank=True)
     customer_id = models.CharField(max_length=255, blank=True)
     # Organizations that its metadata name.
     claims = models.JSONField(default=list)
@@ -158,6 +161,12 @@ class StripeEvent(TenantModel):
                 role="saas_app",
                 command="INSERT",
                 rows="organization_id IS NULL AND state IN ('parked', 'conflict')",
+            ),
+            RoleAccess(
+                name="event_of_nobody_removed",
+                role="saas_worker",
+                command="DELETE",
+                rows="organization_id IS NULL AND received_at < now() - interval '30 days'",
             ),
             RoleAccess(
                 name="event_facts_seen",

@@ -3,14 +3,20 @@
 https://docs.stripe.com/changelog/basil/2025-03-31/deprecate-subscription-current-period-start-and-end
 """
 
+import re
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
+from uuid import UUID
 
 from billing.plans import LOOKUP_KEYS
 from billing.state import Payment, PaymentReport, Snapshot, order_key
 from saas.kit import clock
+
+ID = re.compile(r"\w{1,255}", re.ASCII)
+DAY = 24 * 3600
 
 
 class UnknownPrice(Exception):
@@ -37,27 +43,44 @@ class EventFacts:
 
 
 def read_event(payload: dict[str, Any]) -> EventFacts:
-    """Raises KeyError or TypeError for what is no event."""
-    kind, thing = str(payload["type"]), payload["data"]["object"]
+    """Raises KeyError, TypeError or ValueError for what is no event of Stripe."""
+    kind, thing, created = payload["type"], payload["data"]["object"], payload["created"]
+    if not isinstance(kind, str) or not isinstance(thing, dict):
+        raise TypeError("type or object")
+    # From the future it would count as the newest for as long.
+    if type(created) is not int or not 0 < created < time.time() + DAY:
+        raise ValueError("created")
+    event_id = id_of(payload["id"])
+    if not event_id:
+        raise ValueError("id")
     is_subscription = kind.startswith("customer.subscription.")
     return EventFacts(
-        id=str(payload["id"]),
+        id=event_id,
         type=kind,
-        created=int(payload["created"]),
+        created=created,
         object=thing,
         customer_id=id_of(thing.get("customer")),
-        subscription_id=id_of(thing["id"]) if is_subscription else id_of(_subscription_of(thing)),
-        claims=sorted(set(_claims(thing))),
+        subscription_id=id_of(thing["id"] if is_subscription else _subscription_of(thing)),
+        claims=claims_of(thing),
     )
 
 
-def _claims(thing: dict[str, Any]) -> Iterator[str]:
-    parts = (thing, _subscription_details(thing), thing.get("subscription_details") or {})
-    for part in parts:
-        if claimed := (part.get("metadata") or {}).get("org_id"):
-            yield str(claimed)
-    if reference := thing.get("client_reference_id"):
-        yield str(reference)
+def claims_of(thing: dict[str, Any]) -> list[str]:
+    """The organizations that an object names."""
+    return sorted({_as_uuid(claim) for claim in _claims(thing) if claim and isinstance(claim, str)})
+
+
+def _claims(thing: dict[str, Any]) -> Iterator[Any]:
+    for part in (thing, _subscription_details(thing), thing.get("subscription_details") or {}):
+        yield (part.get("metadata") or {}).get("org_id")
+    yield thing.get("client_reference_id")
+
+
+def _as_uuid(text: str) -> str:
+    try:
+        return str(UUID(text))
+    except ValueError:
+        return text
 
 
 def _subscription_details(invoice: dict[str, Any]) -> dict[str, Any]:
@@ -70,14 +93,19 @@ def _subscription_of(thing: dict[str, Any]) -> Any:
 
 
 def id_of(value: Any) -> str:
-    """An id may arrive as the whole object."""
-    return str(value["id"] if isinstance(value, dict) else value or "")
+    """An id, which may arrive as the whole object; empty if there is none. Raises TypeError or ValueError."""
+    if isinstance(value, dict):
+        value = value["id"]
+    if value is None or value == "":
+        return ""
+    if not ID.fullmatch(value):
+        raise ValueError("id")
+    return str(value)
 
 
 def read_subscription(subscription: dict[str, Any], key: str) -> Snapshot:
     """Raises UnknownPrice."""
-    item = (subscription.get("items") or {"data": [{}]})["data"][0]
-    plan, interval = _plan_of(subscription, item)
+    plan, interval, item = _plan_of(subscription)
     start = item.get("current_period_start") or subscription.get("current_period_start")
     end = item.get("current_period_end") or subscription.get("current_period_end")
     return Snapshot(
@@ -95,21 +123,25 @@ def read_subscription(subscription: dict[str, Any], key: str) -> Snapshot:
     )
 
 
-def _plan_of(subscription: dict[str, Any], item: dict[str, Any]) -> tuple[str, str]:
-    price = item.get("price") or item.get("plan") or subscription.get("plan") or {}
-    # A price whose successor took its lookup key over still names it in its metadata. The subscription's own
-    # metadata are from its checkout, and the portal does not change them: they come last.
+def _plan_of(subscription: dict[str, Any]) -> tuple[str, str, dict[str, Any]]:
+    """Plan, interval and the item that says so; further items are none of ours."""
+    items = (subscription.get("items") or {}).get("data") or [{}]
+    for item in items:
+        for key in _lookup_keys(item.get("price") or {}):
+            if key in LOOKUP_KEYS:
+                return *LOOKUP_KEYS[key], item
+    # Of a layout without lookup keys: what its checkout said. A price that can be read and is not ours is not ours.
     metadata = subscription.get("metadata") or {}
-    named = price.get("metadata") or {}
-    candidates = (
-        price.get("lookup_key"),
-        named.get("lookup_key"),
-        f"{metadata.get('plan')}_{metadata.get('interval')}",
-    )
-    for candidate in candidates:
-        if candidate in LOOKUP_KEYS:
-            return LOOKUP_KEYS[candidate]
-    raise UnknownPrice(id_of(subscription["id"]), id_of(price.get("id")))
+    said = f"{metadata.get('plan')}_{metadata.get('interval')}"
+    if said in LOOKUP_KEYS and not any("lookup_key" in (item.get("price") or {}) for item in items):
+        return *LOOKUP_KEYS[said], items[0]
+    price = items[0].get("price") or items[0].get("plan") or {}
+    raise UnknownPrice(id_of(subscription["id"]), str(price.get("id")))
+
+
+def _lookup_keys(price: dict[str, Any]) -> tuple[Any, Any]:
+    # A price whose successor took its key over still names it in its metadata.
+    return price.get("lookup_key"), (price.get("metadata") or {}).get("lookup_key")
 
 
 def read_payment(facts: EventFacts, payment: Payment) -> PaymentReport:
@@ -118,11 +150,11 @@ def read_payment(facts: EventFacts, payment: Payment) -> PaymentReport:
         key=facts.key,
         payment=payment,
         due_at=moment(invoice.get("created")),
-        period_end=_period_end(invoice),
+        period_end=period_end_of(invoice),
     )
 
 
-def _period_end(invoice: dict[str, Any]) -> datetime | None:
+def period_end_of(invoice: dict[str, Any]) -> datetime | None:
     """The end of what its lines pay for; the invoice's own period is the one before."""
     lines = (invoice.get("lines") or {}).get("data") or []
     return moment(max((line["period"]["end"] for line in lines if line.get("period")), default=None))

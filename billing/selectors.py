@@ -6,7 +6,7 @@ from uuid import UUID
 
 from django.db import connection, connections
 
-from billing.models import EVENT_FACTS, Customer, EventState, StripeEvent, Subscription
+from billing.models import EVENT_FACTS, Customer, StripeEvent, Subscription
 from billing.state import PRECEDENCE
 
 ORGANIZATION_FOR_CUSTOMER = "SELECT tenancy.organization_for_stripe_customer(%s)"
@@ -43,5 +43,16 @@ def event_facts(**conditions: Any) -> Iterator[dict[str, Any]]:
     yield from events.values(*EVENT_FACTS)
 
 
-def parked_events() -> Iterator[dict[str, Any]]:
-    return event_facts(organization_id=None, state=EventState.PARKED)
+MATCHED = """
+    SELECT c.organization_id, e.stripe_id FROM billing_stripeevent e
+    JOIN billing_customer c ON c.stripe_id = e.customer_id
+    WHERE e.organization_id IS NULL AND e.state = 'parked' ORDER BY e.received_at, e.id LIMIT 500
+"""
+
+
+def matched_parked_events() -> list[tuple[UUID, str]]:
+    """(organization, event) of parked events whose customer is somebody's by now. Read as saas_worker."""
+    with connections["worker"].cursor() as cursor:
+        cursor.execute(MATCHED)
+        rows: list[tuple[UUID, str]] = cursor.fetchall()
+        return rows

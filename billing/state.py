@@ -40,9 +40,12 @@ RANKS = {
     "customer.subscription.trial_will_end": 1,
     "invoice.payment_failed": 1,
     "customer.subscription.updated": 2,
+    "customer.subscription.paused": 2,
+    "customer.subscription.resumed": 2,
     "invoice.paid": 2,
     "invoice.payment_succeeded": 2,
     "checkout.session.completed": 2,
+    "checkout.session.async_payment_succeeded": 2,
     "customer.subscription.deleted": 3,
     "fetched": 4,
 }
@@ -106,12 +109,13 @@ class SubscriptionState:
     @property
     def status(self) -> str:
         status = self.snapshot_status or Status.INCOMPLETE
+        if status == Status.INCOMPLETE and self.was_paid:
+            status = Status.ACTIVE
         if self.has_ended or self.payment_key <= self.snapshot_key:
             return status
         if self.payment == Payment.PAID:
             return status if status == Status.TRIALING else Status.ACTIVE
-        was_live = status in LIVE or (status == Status.INCOMPLETE and self.was_paid)
-        return Status.PAST_DUE if was_live else status
+        return Status.PAST_DUE if status in LIVE else status
 
     @property
     def current_period_end(self) -> datetime | None:
@@ -150,6 +154,11 @@ def with_snapshot(state: SubscriptionState, snapshot: Snapshot) -> SubscriptionS
         started_at=snapshot.started_at,
         ended_at=snapshot.ended_at,
     )
+
+
+def with_first_payment(state: SubscriptionState) -> SubscriptionState:
+    """The state once a checkout was paid; the same object if that is known."""
+    return state if state.was_paid else replace(state, was_paid=True)
 
 
 def with_payment(state: SubscriptionState, report: PaymentReport) -> SubscriptionState:

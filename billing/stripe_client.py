@@ -143,26 +143,51 @@ def verified_event(body: bytes, signature: str) -> dict[str, Any]:
 
     https://docs.stripe.com/webhooks#verify-manually
     """
-    secrets = [secret for secret in settings.STRIPE_WEBHOOK_SECRETS if secret]
+    secrets = _webhook_secrets()
     if not secrets:
         raise BillingNotConfigured
     if not any(_is_signed(body, signature, secret) for secret in secrets):
         raise InvalidSignature
     try:
         event = json.loads(body)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise MalformedRequest("The body is signed, but is no JSON.") from error
     if not isinstance(event, dict):
         raise MalformedRequest("The body is signed, but is no event.")
     return event
 
 
-def _is_signed(body: bytes, signature: str, secret: str) -> bool:
+def event_signed_before(body: bytes, signature: str) -> dict[str, Any] | None:
+    """The event in a body that was verified when it came; None if no secret of now has signed it."""
+    is_signed = any(_is_signed(body, signature, secret, tolerance=None) for secret in _webhook_secrets())
+    event: dict[str, Any] | None = json.loads(body) if is_signed else None
+    return event
+
+
+def _webhook_secrets() -> list[str]:
+    return [secret for secret in settings.STRIPE_WEBHOOK_SECRETS if secret]
+
+
+def _is_signed(
+    body: bytes, signature: str, secret: str, *, tolerance: int | None = TOLERANCE_SECONDS
+) -> bool:
     try:
-        stripe.WebhookSignature.verify_header(body.decode(), signature, secret, TOLERANCE_SECONDS)
+        stripe.WebhookSignature.verify_header(body.decode(), signature, secret, tolerance)
     except (stripe.SignatureVerificationError, UnicodeDecodeError):
         return False
     return True
+
+
+def is_other_mode(event: dict[str, Any]) -> bool:
+    """Whether an event is of Stripe's test mode and our key of live mode, or the reverse: then its money is none."""
+    if not is_configured() or not isinstance(event.get("livemode"), bool):
+        return False
+    return bool(event["livemode"] != ("_live_" in settings.STRIPE_SECRET_KEY))
+
+
+def fetch_event(event_id: str) -> dict[str, Any]:
+    """An event as Stripe keeps it, for 30 days. Raises what `call` raises."""
+    return call("fetch_event", lambda client: client.v1.events.retrieve(event_id)).to_dict(for_json=True)
 
 
 def fetch_subscription(subscription_id: str, *, seconds: float = OPERATION_SECONDS) -> dict[str, Any]:

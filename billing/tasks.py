@@ -5,7 +5,7 @@ from uuid import UUID
 
 from billing import stripe_client
 from billing.selectors import organizations_with_customers
-from billing.services import events, subscriptions
+from billing.services import events, parked, subscriptions
 from billing.services.reconciliation import reconcile
 from saas.kit.lock import LockHeld, distributed_lock
 from tenancy.jobs import organization_task, platform_task
@@ -17,7 +17,7 @@ RECONCILE_SECONDS = 3600
 
 @organization_task(name="apply_stripe_event", owns_transactions=True)
 def apply_stripe_event(organization_id: UUID, *, event_id: str) -> None:
-    events.adopt_event(organization_id, event_id)
+    parked.adopt_event(organization_id, event_id)
     events.apply_event(organization_id, event_id, fetch_seconds=stripe_client.OPERATION_SECONDS)
 
 
@@ -33,7 +33,12 @@ def end_grace() -> None:
 
 @platform_task(name="match_parked_stripe_events", cron="* * * * *")
 def match_parked_stripe_events() -> None:
-    events.match_parked_events()
+    parked.match_parked_events()
+
+
+@platform_task(name="prune_parked_stripe_events", cron="47 3 * * *")
+def prune_parked_stripe_events() -> None:
+    parked.prune_parked_events()
 
 
 @platform_task(name="reconcile_with_stripe", cron="17 4 * * *")

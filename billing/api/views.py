@@ -148,5 +148,7 @@ class StripeWebhook(APIView):
     def post(self, request: Request) -> Response:
         """For Stripe: events, verified against the signing secret and stored before anything else."""
         body = request._request.body
-        event = stripe_client.verified_event(body, request.headers.get("Stripe-Signature", ""))
-        return Response({"result": events.receive(event)})
+        signature = request.headers.get("Stripe-Signature", "")
+        event = stripe_client.verified_event(body, signature)
+        result = events.receive(event, signed_body=body.decode(), signature=signature)
+        return Response({"result": result})

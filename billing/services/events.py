@@ -2,6 +2,7 @@
 
 import logging
 import time
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 from uuid import UUID
@@ -11,8 +12,8 @@ from django.db import DataError, IntegrityError
 from billing import metrics, stripe_client
 from billing.handlers import HANDLERS, Delivery
 from billing.models import OPEN_STATES, Customer, EventState, StripeEvent
-from billing.reading import EventFacts, read_event, read_subscription
-from billing.selectors import event_facts, organization_of_customer, parked_events
+from billing.reading import EventFacts, claims_of, id_of, read_event, read_subscription
+from billing.selectors import organization_of_customer
 from billing.services.subscriptions import apply_to_subscription, lock_customer
 from billing.state import Snapshot, order_key
 from saas.kit import clock
@@ -20,7 +21,7 @@ from saas.kit.errors import MalformedRequest
 from tenancy.context import org_context
 from tenancy.database import violated_constraint
 from tenancy.jobs import defer, defer_once
-from tenancy.models import Organization
+from tenancy.models import SUPPORT_ORGANIZATION_ID, Organization
 
 logger = logging.getLogger(__name__)
 
@@ -35,41 +36,53 @@ class OrganizationConflict(Exception):
     """An event names one organization and belongs to another one's customer."""
 
 
-def receive(payload: dict[str, Any]) -> str:
+@dataclass(frozen=True, slots=True)
+class Fetched:
+    """A subscription as Stripe has it, and whose it says that it is."""
+
+    snapshot: Snapshot
+    customer_id: str
+    claims: list[str]
+
+    def is_not_of(self, customer: Customer, customer_id: str | None) -> str:
+        """Why it is not that customer's; empty if it is."""
+        if self.customer_id != customer_id:
+            return f"the subscription is {self.customer_id}'s, not {customer_id}'s"
+        if self.claims and self.claims != [str(customer.organization_id)]:
+            return f"the subscription names {', '.join(self.claims)}"
+        return ""
+
+
+def receive(payload: dict[str, Any], *, signed_body: str = "", signature: str = "") -> str:
     """Store a verified event and apply it; returns what became of it.
 
     An error of the application is not raised: the event is stored, and its job tries again. Raises
     MalformedRequest for what is no event, or what PostgreSQL raised if it could not be stored.
     """
+    if not isinstance(payload.get("type"), str):
+        raise MalformedRequest("The body is no event of Stripe.")
+    if payload["type"] not in HANDLERS:
+        return _counted("other", "ignored")
     try:
         facts = read_event(payload)
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise MalformedRequest("The body is no event of Stripe.") from error
-    result = _receive(payload, facts)
-    kind = facts.type if facts.type in HANDLERS else "other"
+    return _counted(facts.type, _receive(payload, facts, signed_body, signature))
+
+
+def _counted(kind: str, result: str) -> str:
     metrics.EVENTS.labels(kind, result).inc()
     return result
 
 
-def _receive(payload: dict[str, Any], facts: EventFacts) -> str:
-    # Payments that belong to no subscription are none of ours.
-    if facts.type not in HANDLERS or not facts.subscription_id:
+def _receive(payload: dict[str, Any], facts: EventFacts, signed_body: str, signature: str) -> str:
+    if not facts.subscription_id or not facts.customer_id:
+        return "ignored"  # A payment that belongs to no subscription is none of ours.
+    if stripe_client.is_other_mode(payload):
+        logger.warning("Stripe event %s is of the other mode (test or live) than STRIPE_SECRET_KEY", facts.id)
         return "ignored"
     metrics.EVENT_LAG.observe(max(0, time.time() - facts.created))
-    organization_id, error = _organization_or_conflict(facts.claims, facts.customer_id)
-    if not _store(payload, facts, organization_id, error):
-        return "duplicate"
-    if organization_id is None:
-        logger.warning("Stripe event %s belongs to nobody: %s", facts.id, error or "unknown customer")
-        return EventState.CONFLICT if error else EventState.PARKED
-    try:
-        return apply_event(organization_id, facts.id, fetch_seconds=FETCH_SECONDS)
-    except Exception:
-        logger.exception("Stripe event %s could not be applied yet", facts.id)
-        return EventState.FAILED
-
-
-def _store(payload: dict[str, Any], facts: EventFacts, organization_id: UUID | None, error: str) -> bool:
+    organization_id, error = organization_or_conflict(facts.claims, facts.customer_id)
     event = StripeEvent(
         organization_id=organization_id,
         stripe_id=facts.id,
@@ -82,13 +95,28 @@ def _store(payload: dict[str, Any], facts: EventFacts, organization_id: UUID | N
     )
     if organization_id is None:
         event.state = EventState.CONFLICT if error else EventState.PARKED
+        event.signed_body, event.signature = signed_body, signature
+        logger.warning("Stripe event %s belongs to nobody: %s", facts.id, error or "unknown customer")
+    if not _store(event):
+        return "duplicate"
+    if organization_id is None:
+        return event.state
     try:
-        if organization_id is None:
+        return apply_event(organization_id, facts.id, fetch_seconds=FETCH_SECONDS)
+    except Exception:
+        logger.exception("Stripe event %s could not be applied yet", facts.id)
+        return EventState.FAILED
+
+
+def _store(event: StripeEvent) -> bool:
+    """Together with the job that applies it. False if it is stored already."""
+    try:
+        if event.organization_id is None:
             event.save(force_insert=True)
         else:
-            with org_context(organization_id):
+            with org_context(event.organization_id):
                 event.save(force_insert=True)
-                defer("apply_stripe_event", event_id=facts.id, at=clock.now() + JOB_DELAY)
+                defer("apply_stripe_event", event_id=event.stripe_id, at=clock.now() + JOB_DELAY)
     except DataError as error:
         raise MalformedRequest("The event holds characters that can't be stored.") from error
     except IntegrityError as violation:
@@ -98,16 +126,11 @@ def _store(payload: dict[str, Any], facts: EventFacts, organization_id: UUID | N
     return True
 
 
-def _organization_or_conflict(claims: list[str], customer_id: str) -> tuple[UUID | None, str]:
+def organization_or_conflict(claims: list[str], customer_id: str) -> tuple[UUID | None, str]:
     try:
         return find_organization(claims, customer_id), ""
     except OrganizationConflict as conflict:
         return None, str(conflict)
-
-
-def find_organization_quietly(claims: list[str], customer_id: str) -> UUID | None:
-    """None also for a conflict."""
-    return _organization_or_conflict(claims, customer_id)[0]
 
 
 def find_organization(claims: list[str], customer_id: str) -> UUID | None:
@@ -125,6 +148,8 @@ def _existing_organization(claim: str) -> UUID | None:
     try:
         organization_id = UUID(claim)
     except ValueError:
+        return None
+    if organization_id == SUPPORT_ORGANIZATION_ID:
         return None
     with org_context(organization_id):
         return organization_id if Organization.objects.exists() else None
@@ -163,25 +188,27 @@ def _apply(organization_id: UUID, event_id: str, fetch_seconds: float) -> str:
     return event.state
 
 
-def _handle(customer: Customer, facts: EventFacts, fetched: Snapshot | None) -> tuple[EventState, str]:
+def _handle(customer: Customer, facts: EventFacts, fetched: Fetched | None) -> tuple[EventState, str]:
     if customer.stripe_id not in (None, facts.customer_id):
         return (
             EventState.CONFLICT,
             f"{facts.customer_id} is not this organization's customer {customer.stripe_id}",
         )
+    if fetched and (problem := fetched.is_not_of(customer, facts.customer_id)):
+        return EventState.CONFLICT, problem
     if customer.stripe_id is None:
         customer.stripe_id = facts.customer_id
         customer.save(update_fields=["stripe_id"])
-    change = HANDLERS[facts.type](Delivery(facts, customer, fetched))
+    change = HANDLERS[facts.type](Delivery(facts, customer, fetched.snapshot if fetched else None))
     if fetched is None:
         queue_refresh(facts.subscription_id)
     return (EventState.STALE if change.is_stale else EventState.PROCESSED), ""
 
 
-def _fetch_if_possible(facts: EventFacts, seconds: float) -> Snapshot | None:
+def _fetch_if_possible(facts: EventFacts, seconds: float) -> Fetched | None:
     """The event is a hint; the truth is at Stripe. While it can't be asked, the event's own snapshot counts."""
     try:
-        return fetch_snapshot(facts.subscription_id, not_before=facts.created, seconds=seconds)
+        return fetch(facts.subscription_id, not_before=facts.created, seconds=seconds)
     except (
         stripe_client.PaymentProviderError,
         stripe_client.PaymentProviderUnavailable,
@@ -190,11 +217,14 @@ def _fetch_if_possible(facts: EventFacts, seconds: float) -> Snapshot | None:
         return None
 
 
-def fetch_snapshot(subscription_id: str, *, not_before: int = 0, seconds: float) -> Snapshot:
+def fetch(subscription_id: str, *, not_before: int = 0, seconds: float) -> Fetched:
     """A subscription as Stripe has it now. Raises what billing.stripe_client raises, or UnknownPrice."""
     # Asked later, known later: of two that cross each other the one that began later counts.
     key = order_key(max(time.time(), not_before), "fetched")
-    return read_subscription(stripe_client.fetch_subscription(subscription_id, seconds=seconds), key)
+    subscription = stripe_client.fetch_subscription(subscription_id, seconds=seconds)
+    return Fetched(
+        read_subscription(subscription, key), id_of(subscription["customer"]), claims_of(subscription)
+    )
 
 
 def queue_refresh(subscription_id: str) -> None:
@@ -204,38 +234,17 @@ def queue_refresh(subscription_id: str) -> None:
 
 
 def refresh_subscription(organization_id: UUID, subscription_id: str) -> None:
-    """Bring a subscription up to date with Stripe. One that Stripe does not know stays as its events left it."""
+    """Bring a subscription up to date with Stripe. One that Stripe does not know stays as its events left it.
+
+    Raises OrganizationConflict if it is another customer's.
+    """
     try:
-        snapshot = fetch_snapshot(subscription_id, seconds=stripe_client.OPERATION_SECONDS)
+        fetched = fetch(subscription_id, seconds=stripe_client.OPERATION_SECONDS)
     except stripe_client.NotAtStripe:
         logger.warning("Stripe does not know the subscription %s", subscription_id)
         return
     with org_context(organization_id):
-        apply_to_subscription(lock_customer(), subscription_id, snapshot=snapshot)
-
-
-def match_parked_events() -> int:
-    """Hand events whose customer became known to that customer's organization; returns how many."""
-    matched = 0
-    for event in parked_events():
-        organization_id, error = _organization_or_conflict(event["claims"], event["customer_id"])
-        if error:
-            StripeEvent.objects.using("worker").filter(id=event["id"], organization=None).update(
-                state=EventState.CONFLICT, error=error
-            )
-        elif organization_id:
-            with org_context(organization_id):
-                lock = f"apply:{event['stripe_id']}"
-                if defer_once("apply_stripe_event", queueing_lock=lock, event_id=event["stripe_id"]):
-                    matched += 1
-    return matched
-
-
-def adopt_event(organization_id: UUID, event_id: str) -> None:
-    """Give an event of nobody to an organization: as saas_worker, who alone may, and only if it is that one's."""
-    for event in event_facts(organization_id=None, stripe_id=event_id):
-        if find_organization_quietly(event["claims"], event["customer_id"]) != organization_id:
-            raise OrganizationConflict(f"{event_id} does not belong to {organization_id}")
-        StripeEvent.objects.using("worker").filter(id=event["id"], organization=None).update(
-            organization=organization_id, state=EventState.RECEIVED, error=""
-        )
+        customer = lock_customer()
+        if problem := fetched.is_not_of(customer, customer.stripe_id):
+            raise OrganizationConflict(problem)
+        apply_to_subscription(customer, subscription_id, snapshot=fetched.snapshot)

@@ -9,7 +9,7 @@ from billing import stripe_client
 from billing.handlers import HANDLERS
 from billing.models import EventState, StripeEvent
 from billing.selectors import event_facts
-from billing.services import events
+from billing.services import events, parked
 from tenancy.context import org_context
 
 logger = logging.getLogger(__name__)
@@ -19,11 +19,13 @@ def replay(event: dict[str, Any]) -> str:
     """Apply a stored event again, whatever became of it before; returns what becomes of it now."""
     organization_id = event["organization_id"]
     if organization_id is None:
-        organization_id = events.find_organization_quietly(event["claims"], event["customer_id"])
+        organization_id, _ = events.organization_or_conflict(event["claims"], event["customer_id"])
         if organization_id is None:
             return str(event["state"])
-        events.adopt_event(organization_id, event["stripe_id"])
+        parked.adopt_event(organization_id, event["stripe_id"])
     with org_context(organization_id):
+        if StripeEvent.objects.filter(stripe_id=event["stripe_id"], state=EventState.CONFLICT).exists():
+            return EventState.CONFLICT
         StripeEvent.objects.filter(stripe_id=event["stripe_id"]).update(state=EventState.RECEIVED)
     try:
         return events.apply_event(

@@ -18,6 +18,7 @@ from billing.state import (
     Snapshot,
     Status,
     SubscriptionState,
+    with_first_payment,
     with_payment,
     with_snapshot,
 )
@@ -47,6 +48,7 @@ def apply_to_subscription(
     *,
     snapshot: Snapshot | None = None,
     payment: PaymentReport | None = None,
+    is_paid: bool = False,
 ) -> Change:
     """Take in what is newer than what is known. The caller holds the customer's lock."""
     subscription = customer.subscriptions.filter(stripe_id=stripe_id).first()
@@ -55,6 +57,7 @@ def apply_to_subscription(
     before = subscription.state
     after = with_snapshot(before, snapshot) if snapshot else before
     after = with_payment(after, payment) if payment else after
+    after = with_first_payment(after) if is_paid else after
     if after is before:
         return Change(subscription, is_stale=True)
     subscription.take_state(after)

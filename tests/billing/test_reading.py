@@ -62,7 +62,18 @@ def test_the_price_wins_over_what_the_checkout_said(events):
 
 def test_a_price_of_nothing_is_said_by_its_name(events):
     subscription = copy.deepcopy(events["customer.subscription.updated"]["data"]["object"])
+    # That its checkout was ours makes a price no cheaper.
     subscription["items"]["data"][0]["price"] |= {"lookup_key": "gold_monthly", "metadata": {}}
-    subscription["metadata"] = {}
     with pytest.raises(UnknownPrice, match=r"sub_\w+ has the price price_\w+"):
         read_subscription(subscription, "key")
+
+
+def test_further_items_are_none_of_ours(events):
+    subscription = copy.deepcopy(events["customer.subscription.updated"]["data"]["object"])
+    ours = subscription["items"]["data"][0]
+    addition = copy.deepcopy(ours)
+    addition["price"] |= {"lookup_key": "support_hours", "metadata": {}}
+    addition["current_period_end"] = 1
+    subscription["items"]["data"] = [addition, ours]
+    snapshot = read_subscription(subscription, "key")
+    assert (snapshot.plan, snapshot.period_end.timestamp()) == ("starter", ours["current_period_end"])

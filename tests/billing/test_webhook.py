@@ -12,10 +12,12 @@ from django.db import connections
 from django.test import Client
 
 from billing.models import EventState, StripeEvent
-from billing.services.events import OrganizationConflict, adopt_event, apply_event, match_parked_events
+from billing.services.events import OrganizationConflict, apply_event, refresh_subscription
 from billing.services.inbox import replay
+from billing.services.parked import adopt_event, match_parked_events, prune_parked_events
 from billing.standin.faults import always
 from billing.standin.webhooks import sign
+from billing.stripe_client import NotAtStripe
 from tenancy.context import org_context
 from tests.accounts.asking import assert_refused, is_waiting, jobs
 from tests.billing.conftest import (
@@ -192,7 +194,6 @@ class TestFailure:
         for each in stripe.book.subscriptions.values():
             each["items"]["data"][0]["price"]["lookup_key"] = "mystery"
             each["items"]["data"][0]["price"]["metadata"] = {}
-            each["metadata"] = {}
         created = next(
             event for event in stripe.take_new() if event["type"] == "customer.subscription.created"
         )
@@ -210,7 +211,8 @@ class TestFailure:
     def test_it_is_applied_once_the_cause_is_mended(self, stripe, alice, unknown):
         subscription, created = unknown
         stripe.deliver(created)
-        stripe.book.subscriptions[subscription]["metadata"] = {"plan": "starter", "interval": "monthly"}
+        price = stripe.book.subscriptions[subscription]["items"]["data"][0]["price"]
+        price["metadata"] = {"lookup_key": "starter_monthly"}
         [event] = events_of(alice)
         facts = {
             "organization_id": alice.organization_id,
@@ -303,6 +305,179 @@ class TestWhoseEvent:
         assert len(owner_connection.execute(NOBODYS).fetchall()) == 1
 
 
+class TestForgedRows:
+    """What injected SQL could put into the inbox: nothing of it is believed."""
+
+    FORGE = (
+        "INSERT INTO billing_stripeevent (id, organization_id, stripe_id, type, created, payload, signed_body, "
+        "signature, customer_id, claims, state, error, attempts, received_at) "
+        "VALUES (gen_random_uuid(), NULL, %s, %s, %s, %s, %s, %s, %s, %s, 'parked', '', 0, now())"
+    )
+
+    def forge(self, event, *, claims, body="", signature="", event_id=None):
+        customer = event["data"]["object"]["customer"]
+        values = [
+            event_id or event["id"],
+            event["type"],
+            event["created"],
+            json.dumps(event),
+            body,
+            signature,
+        ]
+        with psycopg.connect(os.environ["DATABASE_URL"]) as app:
+            app.execute(self.FORGE, [*values, customer, json.dumps(claims)])
+
+    @pytest.fixture
+    def forged(self, created, charlie):
+        """It says that Charlie's organization pays."""
+        text = json.dumps(created)
+        for value in (created["id"], created["data"]["object"]["id"], created["data"]["object"]["customer"]):
+            text = text.replace(value, f"{value}_forged")
+        return json.loads(
+            text.replace(created["data"]["object"]["metadata"]["org_id"], str(charlie.organization_id))
+        )
+
+    def assert_flagged(self, person, reason):
+        [event] = events_of(person)
+        assert event.state == EventState.CONFLICT
+        assert reason in event.error
+        assert subscriptions_of(person) == []
+        assert organization_of(person).plan == "free"
+        assert mails_to(person) == []
+
+    @pytest.mark.parametrize("signature", ["", "t=1,v1=00"])
+    def test_one_that_nobody_signed_is_flagged(self, stripe, forged, charlie, settings, signature):
+        body = json.dumps(forged)
+        self.forge(forged, claims=[str(charlie.organization_id)], body=body, signature=signature)
+        adopt_event(charlie.organization_id, forged["id"])
+        apply(charlie.organization_id, forged["id"])
+        self.assert_flagged(charlie, "Stripe did not sign it")
+
+    def test_one_without_a_body_is_asked_for_at_stripe(self, stripe, forged, charlie):
+        self.forge(forged, claims=[str(charlie.organization_id)])
+        with pytest.raises(NotAtStripe):
+            adopt_event(charlie.organization_id, forged["id"])
+        assert subscriptions_of(charlie) == []
+
+    def test_anothers_signed_event_under_a_claim_is_flagged(self, created, charlie, owner_connection):
+        body = json.dumps(created)
+        self.forge(
+            created,
+            claims=[str(charlie.organization_id)],
+            body=body,
+            signature=sign(body.encode(), WEBHOOK_SECRET),
+        )
+        owner_connection.execute("UPDATE billing_customer SET stripe_id = NULL")
+        adopt_event(charlie.organization_id, created["id"])
+        self.assert_flagged(charlie, "it is not about")
+
+    @pytest.mark.parametrize("claims", [5, {"a": 1}, None, [None], ["x"]])
+    def test_nonsense_stops_nobody_elses(self, stripe, alice, created, claims, owner_connection):
+        other = TestWhoseEvent().about(created, customer="cus_of_nobody", claim=None)
+        self.forge(created | {"id": "evt_nonsense"}, claims=claims)
+        assert stripe.deliver(other) == ["parked"]
+        owner_connection.execute("UPDATE billing_customer SET stripe_id = 'cus_of_nobody'")
+        assert match_parked_events() == 1
+
+    def test_after_30_days_they_are_removed(self, stripe, created, owner_connection):
+        stripe.deliver(TestWhoseEvent().about(created, customer="cus_of_nobody", claim=None))
+        assert prune_parked_events() == 0
+        owner_connection.execute("UPDATE billing_stripeevent SET received_at = now() - interval '31 days'")
+        assert prune_parked_events() == 1
+
+
+class TestWhoseSubscription:
+    def test_a_fetched_one_of_another_customer_changes_nothing(self, stripe, alice, charlie, created):
+        check_out_of(charlie)
+        taken = TestWhoseEvent().about(created, customer=customer_of(charlie).stripe_id, claim=None)
+        assert stripe.deliver(taken) == ["conflict"]
+        assert subscriptions_of(charlie) == []
+        assert stripe.deliver(created) == ["processed"]
+        assert organization_of(alice).plan == "starter"
+
+    def test_a_refresh_of_anothers_is_refused(self, stripe, alice, charlie, created):
+        check_out_of(charlie)
+        with pytest.raises(OrganizationConflict):
+            refresh_subscription(charlie.organization_id, created["data"]["object"]["id"])
+        assert organization_of(charlie).plan == "free"
+
+
+def check_out_of(person):
+    assert person.api.post("/payments/checkout", {"plan": "starter"}).status_code == 201
+
+
+class TestOddEvents:
+    """Signed, and yet not to be trusted: 400, or ignored, and never a 500."""
+
+    @pytest.mark.parametrize(
+        "change",
+        [
+            {"created": 10**20},
+            {"created": "1700000000"},
+            {"created": 1.5},
+            {"created": True},
+            {"created": -1},
+            {"created": 9_999_999_999},
+            {"id": None},
+            {"id": ["evt"]},
+            {"id": "evt \0"},
+            {"data": None},
+            {"data": {"object": None}},
+            {"data": {"object": ["sub"]}},
+        ],
+        ids=str,
+    )
+    def test_what_is_no_event_is_refused(self, stripe, created, change, owner_connection):
+        body, headers = stripe.standin.signed(created | change)
+        assert_refused(stripe.post(body, headers), 400, "malformed_request")
+        assert stored(owner_connection) == 0
+
+    @pytest.mark.parametrize(
+        "change",
+        [
+            {"customer": ["cus_1"]},
+            {"customer": 7},
+            {"customer": "cus \0"},
+            {"customer": "\ud800"},
+            {"customer": "c" * 300},
+            {"id": {}},
+            {"metadata": "x"},
+            {"metadata": ["x"]},
+        ],
+        ids=str,
+    )
+    def test_what_is_no_subscription_is_refused(self, stripe, created, change, owner_connection):
+        created["data"]["object"] |= change
+        body, headers = stripe.standin.signed(created)
+        assert_refused(stripe.post(body, headers), 400, "malformed_request")
+        assert stored(owner_connection) == 0
+
+    @pytest.mark.parametrize("thing", [None, "x", ["x"], {"subscription": 5}, {"available": [1]}])
+    def test_types_that_are_none_of_ours_are_ignored_whatever_they_hold(self, stripe, created, thing):
+        assert stripe.deliver(created | {"type": "balance.available", "data": {"object": thing}}) == [
+            "ignored"
+        ]
+        assert stripe.deliver({"object": "v2.core.event", "type": "v1.billing.meter", "id": 5}) == ["ignored"]
+
+    def test_deep_nesting_is_refused(self, stripe):
+        body = b'{"a":' * 20_000 + b"1" + b"}" * 20_000
+        headers = {"Stripe-Signature": sign(body, WEBHOOK_SECRET)}
+        assert_refused(stripe.post(body, headers), 400, "malformed_request")
+
+    def test_an_event_of_the_other_mode_is_ignored(self, stripe, created, settings, owner_connection):
+        assert stripe.deliver(created | {"livemode": True}) == ["ignored"]
+        assert stored(owner_connection) == 0
+
+    def test_a_customer_of_nothing_is_none_of_ours(self, stripe, created):
+        created["data"]["object"]["customer"] = None
+        assert stripe.deliver(created) == ["ignored"]
+
+    def test_the_support_organization_is_no_customer(self, stripe, created):
+        claim = "00000000-0000-0000-0000-000000000001"
+        about = TestWhoseEvent().about(created, customer="cus_of_nobody", claim=claim)
+        assert stripe.deliver(about) == ["parked"]
+
+
 class TestWhileStripeIsAway:
     def test_the_events_own_snapshot_counts_and_a_fetch_is_queued(
         self, stripe, alice, created, owner_connection
@@ -334,14 +509,16 @@ class TestWhileStripeIsAway:
         assert mails_to(alice) == mails
         assert organization_of(alice).access == "full"
 
-    def test_a_payment_that_is_told_after_the_end_sends_no_mail(self, stripe, alice, settings):
+    def test_a_payment_that_is_told_after_the_end_revives_nothing(self, stripe, alice, settings):
         subscription = stripe.subscribe(alice)
         stripe.book.end_trial(subscription, succeeds=True)
         stripe.book.cancel(subscription)
         events = {event["type"]: event for event in stripe.take_new()}
         settings.STRIPE_SECRET_KEY = ""
-        stripe.deliver(events["customer.subscription.deleted"], events["invoice.paid"])
-        assert mails_to(alice) == ["subscription_cancelled"]
+        assert stripe.deliver(events["customer.subscription.deleted"], events["invoice.paid"])[1] != "failed"
+        assert organization_of(alice).plan == "free"
+        # The money was taken, so it has its receipt.
+        assert mails_to(alice) == ["payment_received", "subscription_cancelled"]
 
     def test_an_event_is_only_a_hint_while_stripe_answers(self, stripe, alice):
         """The first event to arrive brings the subscription as it is by now."""

@@ -9,8 +9,8 @@ from tests.isolation.conftest import enter
 
 PARK = (
     "INSERT INTO billing_stripeevent (id, organization_id, stripe_id, type, created, payload, customer_id, claims, "
-    "state, error, attempts, received_at) "
-    "VALUES (gen_random_uuid(), %s, %s, 'invoice.paid', 1, '{\"secret\": 1}', 'cus_1', '[]', %s, '', 0, now())"
+    "state, error, attempts, received_at, signed_body, signature) "
+    "VALUES (gen_random_uuid(), %s, %s, 'invoice.paid', 1, '{\"secret\": 1}', 'cus_1', '[]', %s, '', 0, now(), '', '')"
 )
 
 
@@ -61,9 +61,14 @@ class TestWorkerRole:
     def test_it_sees_facts_and_no_payload(self, parked, worker):
         found = worker.execute("SELECT stripe_id FROM billing_stripeevent ORDER BY 1").fetchall()
         assert found == [("evt_acme",), ("evt_parked",)]
-        for statement in ("SELECT payload FROM billing_stripeevent", "DELETE FROM billing_stripeevent"):
+        for column in ("payload", "signed_body"):
             with pytest.raises(psycopg.errors.InsufficientPrivilege):
-                worker.execute(statement)
+                worker.execute(f"SELECT {column} FROM billing_stripeevent")
+
+    def test_it_removes_what_is_nobodys_and_old_alone(self, parked, worker, owner_connection):
+        assert worker.execute("DELETE FROM billing_stripeevent").rowcount == 0
+        owner_connection.execute("UPDATE billing_stripeevent SET received_at = now() - interval '31 days'")
+        assert worker.execute("DELETE FROM billing_stripeevent").rowcount == 1
 
     def test_it_gives_away_what_is_nobodys_alone(self, parked, worker, charlie):
         give = "UPDATE billing_stripeevent SET organization_id = %s, state = 'received' WHERE stripe_id = %s"

@@ -11,7 +11,7 @@ from django.conf import settings
 from django.db import connections
 from stripe import StripeClient as StripeClient
 
-from billing import metrics
+from billing import deadline, metrics
 from saas.kit.errors import DomainError, MalformedRequest
 
 logger = logging.getLogger(__name__)
@@ -70,10 +70,10 @@ class StripeCalledInTransaction(RuntimeError):
 
 
 class BoundedClient(stripe.RequestsClient):
-    """Gives each try what is left of the operation's time."""
+    """Gives each try what is left of the operation's time, and none after it."""
 
     def __init__(self, seconds: float) -> None:
-        super().__init__(timeout=TRY_SECONDS)
+        super().__init__(timeout=TRY_SECONDS, session=deadline.session())
         self._deadline = time.monotonic() + seconds
 
     def request(
@@ -83,7 +83,14 @@ class BoundedClient(stripe.RequestsClient):
         if left <= 0:
             raise stripe.APIConnectionError("the operation's time is over", should_retry=False)  # type: ignore[no-untyped-call]
         self._timeout = min(TRY_SECONDS, left)
-        return super().request(method, url, headers, post_data)
+        try:
+            with deadline.ending_at(self._deadline):
+                return super().request(method, url, headers, post_data)
+        except stripe.APIConnectionError as error:
+            # The library sleeps before it tries again.
+            is_worth_it = self._deadline - time.monotonic() > self.INITIAL_DELAY
+            error.should_retry = error.should_retry and is_worth_it
+            raise
 
 
 # Replaced by the tests' client, which checks each call against Stripe's own description.

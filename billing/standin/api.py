@@ -30,6 +30,8 @@ class Answer(NamedTuple):
     status: int
     body: dict[str, Any]
     headers: dict[str, str]
+    # Seconds between its bytes.
+    pause: float = 0
 
 
 class Dropped(Exception):
@@ -48,14 +50,16 @@ class Api:
         headers = {"Request-Id": new_id("req"), "Stripe-Version": "2026-10-28.endive"}
         key = call.headers.get("idempotency-key") if call.method == "POST" else None
         try:
-            status, body, replayed = self.perform(call, key, headers["Request-Id"])
+            trouble, status, body, replayed = self.perform(call, key, headers["Request-Id"])
         except StripeFailure as failure:
             return Answer(failure.status, failure.body(), headers)
         if key:
             headers |= {"Idempotency-Key": key} | ({"Idempotent-Replayed": "true"} if replayed else {})
-        return Answer(status, body, headers)
+        return Answer(status, body, headers, pause=trouble[1] if trouble[0] == "trickle" else 0)
 
-    def perform(self, call: Call, key: str | None, request_id: str) -> tuple[int, dict[str, Any], bool]:
+    def perform(
+        self, call: Call, key: str | None, request_id: str
+    ) -> tuple[faults.Trouble, int, dict[str, Any], bool]:
         form = forms.read_form(call.form)
         self.requests.append((call.method, call.path, copy.deepcopy(form), key))
         check_key(call.headers.get("authorization", ""), self.api_key)
@@ -70,7 +74,7 @@ class Api:
             status, body, replayed = self.work_once(call, form, trouble, cause, key)
         if trouble[0] == "drop":
             raise Dropped
-        return status, body, replayed
+        return trouble, status, body, replayed
 
     def work_once(
         self, call: Call, form: dict[str, Any], trouble: faults.Trouble, cause: Cause, key: str

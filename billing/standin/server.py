@@ -1,10 +1,12 @@
 """The stand-in as a server on a loopback port: embedded in a test, or run by `python -m billing.standin`."""
 
+import io
 import ipaddress
 import json
 import logging
 import socket
 import threading
+import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from types import TracebackType
@@ -157,6 +159,23 @@ def cut(connection: socket.socket) -> None:
         logger.debug("the other side had closed the connection already")
 
 
+class Trickle(io.BytesIO):
+    """Sends a byte at a time, until nobody listens any more."""
+
+    def __init__(self, connection: socket.socket, pause: float) -> None:
+        super().__init__()
+        self.connection, self.pause = connection, pause
+
+    def write(self, data: Any) -> int:
+        try:
+            for byte in bytes(data):
+                self.connection.sendall(bytes([byte]))
+                time.sleep(self.pause)
+        except OSError:
+            logger.debug("the other side had enough")
+        return len(data)
+
+
 class Handler(BaseHTTPRequestHandler):
     server: Server
     protocol_version = "HTTP/1.1"
@@ -192,6 +211,9 @@ class Handler(BaseHTTPRequestHandler):
             cut(self.connection)
             return
         logger.info("%s %s %s", call.method, call.path, answer.status)
+        if answer.pause:
+            self.wfile = Trickle(self.connection, answer.pause)
+            self.close_connection = True
         body = json.dumps(answer.body, indent=2).encode()
         self.send(Page(body, status=answer.status, kind="application/json", headers=answer.headers))
 

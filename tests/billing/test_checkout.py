@@ -233,6 +233,8 @@ class TestTrouble:
             (("drop",), 503, "payment_provider_unavailable"),
             # Longer than anybody here waits, but it ends.
             (("delay", 12), 503, "payment_provider_unavailable"),
+            (("trickle", 1), 503, "payment_provider_unavailable"),
+            (("trickle", 0.02), 503, "payment_provider_unavailable"),
             (("status", 400), 502, "payment_provider_error"),
             (("status", 403), 502, "payment_provider_error"),
         ],

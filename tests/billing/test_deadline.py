@@ -1,0 +1,51 @@
+"""An operation's time is over when it is over, however slowly the other side answers."""
+
+import socket
+import time
+from contextlib import contextmanager
+
+import pytest
+
+from billing import stripe_client
+from billing.standin.faults import always
+
+
+@contextmanager
+def over_within(seconds):
+    started_at = time.monotonic()
+    with pytest.raises(stripe_client.PaymentProviderUnavailable):
+        yield
+    assert time.monotonic() - started_at < seconds
+
+
+# The second one's header is there in time, but its body is not.
+@pytest.mark.parametrize("pause", [0.3, 0.005])
+def test_a_byte_at_a_time(stripe, pause):
+    stripe.standin.fault = always("trickle", pause)
+    with over_within(2.5):
+        stripe_client.call(
+            "test", lambda client: client.v1.prices.list({"expand": ["data.product"]}), seconds=2
+        )
+
+
+def test_no_answer_at_all(stripe):
+    stripe.standin.fault = always("delay", 4)
+    with over_within(2.5):
+        stripe_client.fetch_subscription("sub_1", seconds=2)
+
+
+def test_a_name_with_many_addresses_that_do_not_answer(stripe, settings, monkeypatch):
+    with socket.create_server(("127.0.0.1", 0), backlog=0) as server:
+        address = server.getsockname()
+        # Nobody accepts them, so the next one is not even connected.
+        waiting = [socket.socket() for _ in range(4)]
+        for each in waiting:
+            each.setblocking(False)
+            each.connect_ex(address)
+        found = socket.getaddrinfo(*address, type=socket.SOCK_STREAM)
+        monkeypatch.setattr(socket, "getaddrinfo", lambda *args, **kwargs: found * 5)
+        settings.STRIPE_API_BASE = f"http://stripe.example:{address[1]}"
+        with over_within(2.5):
+            stripe_client.fetch_subscription("sub_1", seconds=2)
+        for each in waiting:
+            each.close()

@@ -28,6 +28,9 @@ T = TypeVar("T")
 
 
 class PaymentProviderError(DomainError):
+    """`is_definite`: Stripe answered, so it repeats that answer to the idempotency key for a day."""
+
+    is_definite = False
     code = "payment_provider_error"
     status = 502
     title = "Payment provider error"
@@ -35,6 +38,9 @@ class PaymentProviderError(DomainError):
 
 
 class PaymentProviderUnavailable(DomainError):
+    """`is_definite` as for PaymentProviderError; otherwise nobody knows what became of the call."""
+
+    is_definite = False
     code = "payment_provider_unavailable"
     status = 503
     title = "Payment provider unavailable"
@@ -124,10 +130,13 @@ def call(operation: str, function: Callable[[StripeClient], T], *, seconds: floa
     return result
 
 
-def _translated(operation: str, error: stripe.StripeError) -> DomainError:
+def _translated(
+    operation: str, error: stripe.StripeError
+) -> PaymentProviderError | PaymentProviderUnavailable:
+    status = error.http_status or 0
     # 409: the same creation is under way under its idempotency key, in another request.
-    is_away = isinstance(error, stripe.APIConnectionError) or (error.http_status or 0) in (409, 429)
-    is_away = is_away or (error.http_status or 0) >= 500
+    is_definite = status not in (0, 409, 429)
+    is_away = not is_definite or status >= 500
     is_missing = error.code == "resource_missing"
     metrics.STRIPE_CALLS.labels(operation, "unavailable" if is_away else "refused").inc()
     logger.log(
@@ -139,9 +148,13 @@ def _translated(operation: str, error: stripe.StripeError) -> DomainError:
         error.code,
         error.request_id,
     )
-    if is_away:
-        return PaymentProviderUnavailable()
-    return NotAtStripe() if is_missing else PaymentProviderError()
+    failure = PaymentProviderUnavailable() if is_away else _refusal(error)
+    failure.is_definite = is_definite
+    return failure
+
+
+def _refusal(error: stripe.StripeError) -> PaymentProviderError:
+    return NotAtStripe() if error.code == "resource_missing" else PaymentProviderError()
 
 
 def verified_event(body: bytes, signature: str) -> dict[str, Any]:

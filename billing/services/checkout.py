@@ -1,5 +1,7 @@
 """Checkout and portal: two short transactions, with the calls to Stripe between them."""
 
+import time
+from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 from urllib.parse import urlsplit
@@ -13,7 +15,7 @@ from billing.plans import PLANS, lookup_key
 from billing.reading import moment
 from billing.selectors import customer as own_customer
 from billing.services.subscriptions import has_subscription, lock_customer
-from billing.stripe_client import StripeClient
+from billing.stripe_client import PaymentProviderError, PaymentProviderUnavailable, StripeClient
 from saas.kit import clock
 from saas.kit.errors import DomainError
 from tenancy.context import org_context
@@ -24,6 +26,9 @@ from tenancy.models import Organization
 ABANDONED_AFTER = timedelta(seconds=60)
 # Stripe forgets idempotency keys, and ends sessions, after a day.
 REUSED_FOR = timedelta(hours=23)
+
+ProviderFailure = PaymentProviderError | PaymentProviderUnavailable
+PROVIDER_FAILURES = (PaymentProviderError, PaymentProviderUnavailable)
 
 
 class SubscriptionExists(DomainError):
@@ -60,17 +65,30 @@ def start_checkout(
     Raises SubscriptionExists, CheckoutInProgress or what billing.stripe_client raises.
     """
     wanted = {"plan": plan, "interval": interval, "success_url": success_url, "cancel_url": cancel_url}
+    return _try_checkout(organization_id, wanted, until=time.monotonic() + stripe_client.OPERATION_SECONDS)
+
+
+def _try_checkout(organization_id: UUID, wanted: dict[str, str], until: float) -> Customer:
     with org_context(organization_id):
         customer = _begin(wanted)
     if customer.checkout_url:
         return customer
-    stripe_id, session = stripe_client.call("checkout", lambda client: _open_session(client, customer))
+    try:
+        session = _call("checkout", lambda client: _open_session(client, customer), until)
+    except PROVIDER_FAILURES as failure:
+        with org_context(organization_id):
+            _note_failure(customer, failure)
+        raise
     with org_context(organization_id):
-        if finished := _finish(customer, stripe_id, session):
+        if finished := _finish(customer, session):
             return finished
     # Somebody began another one meanwhile; there is to be one.
-    stripe_client.call("expire_checkout", lambda client: client.v1.checkout.sessions.expire(session.id))
+    _call("expire_checkout", lambda client: client.v1.checkout.sessions.expire(session.id), until)
     raise CheckoutInProgress
+
+
+def _call(operation: str, function: Callable[[StripeClient], Any], until: float) -> Any:
+    return stripe_client.call(operation, function, seconds=until - time.monotonic())
 
 
 def _begin(wanted: dict[str, str]) -> Customer:
@@ -105,22 +123,24 @@ def _creation_parameters() -> dict[str, Any]:
     return {"name": organization.name, "email": owner.email, "metadata": metadata}
 
 
-def _open_session(client: StripeClient, customer: Customer) -> tuple[str, Any]:
-    stripe_id = customer.stripe_id
-    if stripe_id is None:
+def _open_session(client: StripeClient, customer: Customer) -> Any:
+    """Also notes the customer's id on `customer`, which is not saved here."""
+    if customer.stripe_id is None:
         creation: Any = customer.creation_parameters
-        stripe_id = client.v1.customers.create(creation, {"idempotency_key": str(customer.creation_key)}).id
+        options: Any = {"idempotency_key": str(customer.creation_key)}
+        customer.stripe_id = client.v1.customers.create(creation, options).id
     else:
         # Of an earlier try, whatever became of it.
-        for session in client.v1.checkout.sessions.list({"customer": stripe_id, "status": "open"}).data:
+        for session in client.v1.checkout.sessions.list(
+            {"customer": customer.stripe_id, "status": "open"}
+        ).data:
             if session.to_dict(for_json=True)["metadata"].get("checkout_key") != str(customer.checkout_key):
                 client.v1.checkout.sessions.expire(session.id)
-    parameters = _session_parameters(client, customer, stripe_id)
-    options: Any = {"idempotency_key": str(customer.checkout_key)}
-    return stripe_id, client.v1.checkout.sessions.create(parameters, options)
+    parameters = _session_parameters(client, customer)
+    return client.v1.checkout.sessions.create(parameters, {"idempotency_key": str(customer.checkout_key)})
 
 
-def _session_parameters(client: StripeClient, customer: Customer, stripe_id: str) -> Any:
+def _session_parameters(client: StripeClient, customer: Customer) -> Any:
     wanted = customer.checkout_parameters or {}
     organization_id = str(customer.organization_id)
     key = lookup_key(wanted["plan"], wanted["interval"])
@@ -133,7 +153,7 @@ def _session_parameters(client: StripeClient, customer: Customer, stripe_id: str
         subscription["trial_period_days"] = wanted["trial_days"]
     return {
         "mode": "subscription",
-        "customer": stripe_id,
+        "customer": customer.stripe_id,
         "client_reference_id": organization_id,
         "line_items": [{"price": prices[0].id, "quantity": 1}],
         "metadata": {**metadata, "checkout_key": str(customer.checkout_key)},
@@ -143,11 +163,28 @@ def _session_parameters(client: StripeClient, customer: Customer, stripe_id: str
     }
 
 
-def _finish(begun: Customer, stripe_id: str, session: Any) -> Customer | None:
+def _lock(begun: Customer) -> Customer:
+    """The row, with the customer's id that was learned meanwhile."""
     customer = lock_customer()
-    if customer.stripe_id is None:
-        customer.stripe_id = stripe_id
+    if customer.stripe_id is None and begun.stripe_id:
+        customer.stripe_id = begun.stripe_id
         customer.save(update_fields=["stripe_id"])
+    return customer
+
+
+def _note_failure(begun: Customer, failure: ProviderFailure) -> None:
+    """Stripe repeats an answer to its idempotency key for a day, a failure too: then the next try has new ones."""
+    customer = _lock(begun)
+    if not failure.is_definite or customer.checkout_key != begun.checkout_key:
+        return
+    customer.checkout_key = None
+    if customer.stripe_id is None:
+        customer.creation_key, customer.creation_parameters = uuid4(), None
+    customer.save(update_fields=["checkout_key", "creation_key", "creation_parameters"])
+
+
+def _finish(begun: Customer, session: Any) -> Customer | None:
+    customer = _lock(begun)
     if customer.checkout_key != begun.checkout_key:
         return None
     customer.checkout_id, customer.checkout_url = session.id, session.url

@@ -64,8 +64,6 @@ class Api:
         self.requests.append((call.method, call.path, copy.deepcopy(form), key))
         check_key(call.headers.get("authorization", ""), self.api_key)
         trouble = (self.fault(call.method, call.path) if self.fault else None) or ("none",)
-        if trouble[0] == "status":
-            raise trouble_answer(trouble[1])
         cause = Cause(request_id, key)
         if key is None:
             status, body = self.work(call, form, trouble, cause)
@@ -90,7 +88,9 @@ class Api:
     def work(
         self, call: Call, form: dict[str, Any], trouble: faults.Trouble, cause: Cause
     ) -> tuple[int, dict[str, Any]]:
-        """A refused request keeps no answer under its key, unless the card refused it."""
+        """A refused request keeps no answer under its key, unless the card refused it or the server failed."""
+        if trouble[0] == "status":
+            return self.fail(trouble[1], cause)
         if trouble[0] == "delay":
             time.sleep(trouble[1])
         route, names = routes.find(call.method, call.path)
@@ -108,6 +108,15 @@ class Api:
             if cause.idempotency_key:
                 self.answers.keep(cause.idempotency_key, status=answer[0], body=answer[1])
             return answer
+
+    def fail(self, status: int, cause: Cause) -> tuple[int, dict[str, Any]]:
+        failure = trouble_answer(status)
+        if status < 500:
+            raise failure
+        if cause.idempotency_key:
+            with self.book.change(cause):
+                self.answers.keep(cause.idempotency_key, status=status, body=failure.body())
+        return status, failure.body()
 
 
 def check_key(authorization: str, api_key: str) -> None:

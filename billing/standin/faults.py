@@ -1,7 +1,8 @@
 """Trouble on purpose. A fault is asked for each API request and answers None or what goes wrong.
 
-`("status", 500)` answers so and does nothing; `("delay", 2.0)` waits before the work, with the idempotency key
-already taken; `("drop",)` does the work and then cuts the line, so that the caller cannot know that it was done.
+`("status", 500)` answers so and does nothing; a 5xx is kept under the idempotency key, as Stripe keeps it. `("delay", 2.0)`
+waits before the work, with the key already taken; `("drop",)` does the work and then cuts the line, so that the caller
+cannot know that it was done; `("trickle", 1.0)` does the work and sends the answer a byte a second.
 """
 
 from collections.abc import Callable

@@ -254,6 +254,24 @@ class TestTrouble:
         assert len(stripe.book.customers) == 1
         assert len(open_sessions(stripe)) == 1
 
+    @pytest.mark.parametrize("path", ["/v1/customers", "/v1/prices", "/v1/checkout/sessions"])
+    @pytest.mark.parametrize("status", [500, 400])
+    def test_a_failure_is_not_repeated_for_a_day(self, stripe, alice, path, status):
+        stripe.standin.fault = lambda method, asked: ("status", status) if asked == path else None
+        assert check_out(alice).status_code in (502, 503)
+        stripe.standin.fault = None
+        assert check_out(alice).status_code == 201
+        assert len(stripe.book.customers) == len(open_sessions(stripe)) == 1
+
+    @pytest.mark.parametrize("trouble", [("drop",), ("status", 429)], ids=str)
+    def test_what_nobody_knows_is_repeated_under_its_keys(self, stripe, alice, trouble):
+        stripe.standin.fault = always(*trouble)
+        assert_refused(check_out(alice), 503, "payment_provider_unavailable")
+        stripe.standin.fault = None
+        assert check_out(alice).status_code == 201
+        keys = {key for _, path, _, key in stripe.standin.requests if path == "/v1/customers" and key}
+        assert len(keys) == len(stripe.book.customers) == len(open_sessions(stripe)) == 1
+
     def test_stripe_is_down(self, alice, settings):
         settings.STRIPE_SECRET_KEY, settings.STRIPE_API_BASE = "sk_test_x", "http://127.0.0.1:1"
         assert_refused(check_out(alice), 503, "payment_provider_unavailable")

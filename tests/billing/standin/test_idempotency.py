@@ -44,6 +44,14 @@ class TestSameKey:
                 client.invoices.pay(invoice.id, {"payment_method": "pm_card_chargeCustomerFail"}, KEY)
         assert len(standin.events("invoice.payment_failed")) == 1
 
+    def test_a_failure_of_the_server_is_repeated(self, standin, client):
+        standin.fault = once("status", 500)
+        for _ in range(2):
+            with pytest.raises(stripe.APIError):
+                client.customers.create({"name": "Acme"}, KEY)
+        assert client.customers.create({"name": "Acme"}, {"idempotency_key": "another"}).name == "Acme"
+        assert len(standin.book.customers) == 1
+
     def test_only_posts_have_keys(self, standin, http, customer):
         for _ in range(2):
             answer = http.get(

@@ -126,18 +126,23 @@ def _creation_parameters() -> dict[str, Any]:
 def _open_session(client: StripeClient, customer: Customer) -> Any:
     """Also notes the customer's id on `customer`, which is not saved here."""
     if customer.stripe_id is None:
-        creation: Any = customer.creation_parameters
-        options: Any = {"idempotency_key": str(customer.creation_key)}
-        customer.stripe_id = client.v1.customers.create(creation, options).id
-    else:
-        # Of an earlier try, whatever became of it.
-        for session in client.v1.checkout.sessions.list(
-            {"customer": customer.stripe_id, "status": "open"}
-        ).data:
-            if session.to_dict(for_json=True)["metadata"].get("checkout_key") != str(customer.checkout_key):
-                client.v1.checkout.sessions.expire(session.id)
+        customer.stripe_id = _create_customer(client, customer)
+    _expire_others(client, customer)
     parameters = _session_parameters(client, customer)
     return client.v1.checkout.sessions.create(parameters, {"idempotency_key": str(customer.checkout_key)})
+
+
+def _create_customer(client: StripeClient, customer: Customer) -> str:
+    parameters: Any = customer.creation_parameters
+    return client.v1.customers.create(parameters, {"idempotency_key": str(customer.creation_key)}).id
+
+
+def _expire_others(client: StripeClient, customer: Customer) -> None:
+    """Sessions of earlier tries. A creation that was repeated may bring a customer that has some."""
+    listing: Any = {"customer": customer.stripe_id, "status": "open"}
+    for session in client.v1.checkout.sessions.list(listing).data:
+        if session.to_dict(for_json=True)["metadata"].get("checkout_key") != str(customer.checkout_key):
+            client.v1.checkout.sessions.expire(session.id)
 
 
 def _session_parameters(client: StripeClient, customer: Customer) -> Any:

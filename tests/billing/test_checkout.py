@@ -106,13 +106,18 @@ class TestCheckout:
 
     def test_an_abandoned_one_is_repeated_under_its_keys(self, stripe, alice, monkeypatch):
         """The process died after Stripe had answered: nothing of the answer was stored."""
-        with monkeypatch.context() as dying, pytest.raises(KeyboardInterrupt):
-            dying.setattr(service, "_finish", die)
-            start_checkout(organization_id=alice.organization_id, **WANTED)
+        abandon(alice, monkeypatch)
         assert customer_of(alice).stripe_id is None
         again = start_checkout(organization_id=alice.organization_id, **WANTED)
         assert len(stripe.book.customers) == 1
         assert [each["id"] for each in open_sessions(stripe)] == [again.checkout_id]
+
+    def test_another_plan_after_an_abandoned_one_expires_it(self, stripe, alice, monkeypatch):
+        abandon(alice, monkeypatch)
+        monkeypatch.setattr(service, "ABANDONED_AFTER", service.ABANDONED_AFTER * 0)
+        assert check_out(alice, plan="professional").status_code == 201
+        assert [each["metadata"]["plan"] for each in open_sessions(stripe)] == ["professional"]
+        assert len(stripe.book.customers) == 1
 
     def test_a_subscribed_organization_is_refused(self, stripe, alice):
         stripe.subscribe(alice)
@@ -182,6 +187,12 @@ WANTED = {
     "success_url": "http://localhost/a",
     "cancel_url": "http://localhost/b",
 }
+
+
+def abandon(person, monkeypatch):
+    with monkeypatch.context() as dying, pytest.raises(KeyboardInterrupt):
+        dying.setattr(service, "_finish", die)
+        start_checkout(organization_id=person.organization_id, **WANTED)
 
 
 def die(*args):

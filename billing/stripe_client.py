@@ -71,6 +71,10 @@ class NotAtStripe(PaymentProviderError):
     """Stripe does not know the object (`resource_missing`)."""
 
 
+class KeyReused(PaymentProviderError):
+    """The idempotency key was used with other parameters before."""
+
+
 class StripeCalledInTransaction(RuntimeError):
     """A call to Stripe would hold a transaction and its locks for as long as Stripe likes."""
 
@@ -110,7 +114,7 @@ def is_configured() -> bool:
 def call(operation: str, function: Callable[[StripeClient], T], *, seconds: float = OPERATION_SECONDS) -> T:
     """Run calls to Stripe within `seconds` in all.
 
-    Raises BillingNotConfigured, NotAtStripe, PaymentProviderError or PaymentProviderUnavailable.
+    Raises BillingNotConfigured, NotAtStripe, KeyReused, PaymentProviderError or PaymentProviderUnavailable.
     """
     if not is_configured():
         raise BillingNotConfigured
@@ -154,6 +158,8 @@ def _translated(
 
 
 def _refusal(error: stripe.StripeError) -> PaymentProviderError:
+    if isinstance(error, stripe.IdempotencyError):
+        return KeyReused()
     return NotAtStripe() if error.code == "resource_missing" else PaymentProviderError()
 
 

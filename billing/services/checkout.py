@@ -15,7 +15,7 @@ from billing.plans import PLANS, lookup_key
 from billing.reading import moment
 from billing.selectors import customer as own_customer
 from billing.services.subscriptions import has_subscription, lock_customer
-from billing.stripe_client import PaymentProviderError, PaymentProviderUnavailable, StripeClient
+from billing.stripe_client import KeyReused, PaymentProviderError, PaymentProviderUnavailable, StripeClient
 from saas.kit import clock
 from saas.kit.errors import DomainError
 from tenancy.context import org_context
@@ -65,7 +65,12 @@ def start_checkout(
     Raises SubscriptionExists, CheckoutInProgress or what billing.stripe_client raises.
     """
     wanted = {"plan": plan, "interval": interval, "success_url": success_url, "cancel_url": cancel_url}
-    return _try_checkout(organization_id, wanted, until=time.monotonic() + stripe_client.OPERATION_SECONDS)
+    until = time.monotonic() + stripe_client.OPERATION_SECONDS
+    try:
+        return _try_checkout(organization_id, wanted, until)
+    except KeyReused:
+        # A price or a customer's name changed since the first try; the next one has new keys.
+        return _try_checkout(organization_id, wanted, until)
 
 
 def _try_checkout(organization_id: UUID, wanted: dict[str, str], until: float) -> Customer:

@@ -112,6 +112,16 @@ class TestCheckout:
         assert len(stripe.book.customers) == 1
         assert [each["id"] for each in open_sessions(stripe)] == [again.checkout_id]
 
+    def test_a_price_may_change_before_it_is_repeated(self, stripe, alice, monkeypatch):
+        abandon(alice, monkeypatch)
+        [old] = [each for each in stripe.book.prices.values() if each["lookup_key"] == "starter_monthly"]
+        old["lookup_key"], new = None, {**old, "id": "price_new", "unit_amount": 3100}
+        stripe.book.prices["price_new"] = new
+        again = start_checkout(organization_id=alice.organization_id, **WANTED)
+        assert len(stripe.book.customers) == 1
+        [session] = open_sessions(stripe)
+        assert (session["id"], session["amount_total"]) == (again.checkout_id, 3100)
+
     def test_another_plan_after_an_abandoned_one_expires_it(self, stripe, alice, monkeypatch):
         abandon(alice, monkeypatch)
         monkeypatch.setattr(service, "ABANDONED_AFTER", service.ABANDONED_AFTER * 0)

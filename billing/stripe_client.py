@@ -226,6 +226,17 @@ def fetch_subscription(subscription_id: str, *, seconds: float = OPERATION_SECON
     return found.to_dict(for_json=True)
 
 
+def knows_customer(client: StripeClient, customer_id: str) -> bool:
+    """Whether it is at Stripe and not deleted. For a function that `call` runs."""
+    try:
+        found = client.v1.customers.retrieve(customer_id)
+    except stripe.InvalidRequestError as error:
+        if error.code != "resource_missing":
+            raise
+        return False
+    return not found.to_dict().get("deleted")
+
+
 def subscriptions_of(customer_id: str) -> list[dict[str, Any]]:
     """All of them, ended ones included."""
     found = call(

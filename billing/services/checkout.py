@@ -57,6 +57,12 @@ class NoBillingCustomer(DomainError):
     detail = "The organization has never been to a checkout, so there is nothing to manage yet."
 
 
+class CustomerGone(PaymentProviderUnavailable):
+    """Our customer was deleted at Stripe, or is of another account."""
+
+    is_definite = True
+
+
 def start_checkout(
     *, organization_id: UUID, plan: str, interval: str, success_url: str, cancel_url: str
 ) -> Customer:
@@ -68,8 +74,8 @@ def start_checkout(
     until = time.monotonic() + stripe_client.OPERATION_SECONDS
     try:
         return _try_checkout(organization_id, wanted, until)
-    except KeyReused:
-        # A price or a customer's name changed since the first try; the next one has new keys.
+    except (KeyReused, CustomerGone):
+        # A price changed since the first try, or the customer is gone; the next try has new keys.
         return _try_checkout(organization_id, wanted, until)
 
 
@@ -132,6 +138,8 @@ def _open_session(client: StripeClient, customer: Customer) -> Any:
     """Also notes the customer's id on `customer`, which is not saved here."""
     if customer.stripe_id is None:
         customer.stripe_id = _create_customer(client, customer)
+    elif not stripe_client.knows_customer(client, customer.stripe_id):
+        raise CustomerGone
     _expire_others(client, customer)
     parameters = _session_parameters(client, customer)
     return client.v1.checkout.sessions.create(parameters, {"idempotency_key": str(customer.checkout_key)})
@@ -176,7 +184,7 @@ def _session_parameters(client: StripeClient, customer: Customer) -> Any:
 def _lock(begun: Customer) -> Customer:
     """The row, with the customer's id that was learned meanwhile."""
     customer = lock_customer()
-    if customer.stripe_id is None and begun.stripe_id:
+    if customer.stripe_id is None and customer.creation_key == begun.creation_key:
         customer.stripe_id = begun.stripe_id
         customer.save(update_fields=["stripe_id"])
     return customer
@@ -185,12 +193,23 @@ def _lock(begun: Customer) -> Customer:
 def _note_failure(begun: Customer, failure: ProviderFailure) -> None:
     """Stripe repeats an answer to its idempotency key for a day, a failure too: then the next try has new ones."""
     customer = _lock(begun)
+    if isinstance(failure, CustomerGone):
+        _forget_customer(customer, begun.stripe_id)
     if not failure.is_definite or customer.checkout_key != begun.checkout_key:
         return
     customer.checkout_key = None
     if customer.stripe_id is None:
         customer.creation_key, customer.creation_parameters = uuid4(), None
     customer.save(update_fields=["checkout_key", "creation_key", "creation_parameters"])
+
+
+def _forget_customer(customer: Customer, stripe_id: str | None) -> None:
+    """A session of that customer is of no use either."""
+    if customer.stripe_id != stripe_id:
+        return
+    customer.stripe_id, customer.checkout_key = None, None
+    customer.creation_key, customer.creation_parameters = uuid4(), None
+    customer.save(update_fields=["stripe_id", "checkout_key", "creation_key", "creation_parameters"])
 
 
 def _finish(begun: Customer, session: Any) -> Customer | None:
@@ -204,15 +223,22 @@ def _finish(begun: Customer, session: Any) -> Customer | None:
 
 
 def open_portal(*, organization_id: UUID, return_url: str) -> str:
-    """A link to Stripe's customer portal, good for a few minutes. Raises NoBillingCustomer."""
+    """A link to Stripe's customer portal, good for a few minutes. Raises NoBillingCustomer, also if Stripe
+    knows the customer no more: the next checkout makes another."""
     with org_context(organization_id):
         customer = own_customer()
     if customer is None or customer.stripe_id is None:
         raise NoBillingCustomer
     parameters: Any = {"customer": customer.stripe_id, "return_url": return_url}
-    return stripe_client.call(
-        "portal", lambda client: client.v1.billing_portal.sessions.create(parameters)
-    ).url
+    try:
+        session = stripe_client.call(
+            "portal", lambda client: client.v1.billing_portal.sessions.create(parameters)
+        )
+    except stripe_client.NotAtStripe as error:
+        with org_context(organization_id):
+            _forget_customer(lock_customer(), customer.stripe_id)
+        raise NoBillingCustomer from error
+    return session.url
 
 
 def is_own_url(url: str) -> bool:

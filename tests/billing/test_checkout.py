@@ -297,10 +297,25 @@ class TestTrouble:
         settings.STRIPE_SECRET_KEY, settings.STRIPE_API_BASE = "sk_test_x", "http://127.0.0.1:1"
         assert_refused(check_out(alice), 503, "payment_provider_unavailable")
 
-    def test_stripe_does_not_know_the_customer(self, stripe, alice):
+    @pytest.mark.parametrize("lose", ["delete_customer", "lose_everything"])
+    def test_stripe_knows_the_customer_no_more(self, stripe, alice, lose):
         check_out(alice)
-        stripe.book.customers.clear()
-        assert_refused(alice.api.post("/payments/portal"), 502, "payment_provider_error")
+        globals()[lose](stripe)
+        assert check_out(alice, plan="professional").status_code == 201
+        [customer] = [each for each in stripe.book.customers.values() if not each.get("deleted")]
+        assert customer_of(alice).stripe_id == customer["id"]
+        assert [each["customer"] for each in open_sessions(stripe)][-1] == customer["id"]
+
+    @pytest.mark.parametrize("lose", ["delete_customer", "lose_everything"])
+    def test_without_the_customer_at_stripe_there_is_no_portal_until_the_next_checkout(
+        self, stripe, alice, lose
+    ):
+        check_out(alice)
+        globals()[lose](stripe)
+        assert_refused(alice.api.post("/payments/portal"), 409, "no_billing_customer")
+        assert customer_of(alice).stripe_id is None
+        assert check_out(alice).status_code == 201
+        assert alice.api.post("/payments/portal").status_code == 201
 
     def test_a_wrong_key_is_ours_to_mend(self, stripe, alice, settings):
         settings.STRIPE_SECRET_KEY = "sk_test_wrong"
@@ -329,6 +344,18 @@ class TestTrouble:
             cursor.execute("SELECT 1 FROM billing_customer FOR UPDATE")
         assert thread.is_alive(), "it waited for Stripe: the test proves nothing otherwise"
         thread.join()
+
+
+def delete_customer(stripe):
+    [customer] = stripe.book.customers
+    stripe.book.customers[customer] = {"id": customer, "object": "customer", "deleted": True}
+
+
+def lose_everything(stripe):
+    """As if test keys had been replaced by live ones."""
+    stripe.book.customers.clear()
+    stripe.book.checkout_sessions.clear()
+    stripe.book.answers.clear()
 
 
 def customer_exists(person):

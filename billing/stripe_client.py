@@ -239,15 +239,15 @@ def knows_customer(client: StripeClient, customer_id: str) -> bool:
 
 def subscriptions_of(customer_id: str) -> list[dict[str, Any]]:
     """All of them, ended ones included."""
-    found = call(
-        "list_subscriptions",
-        lambda client: list(
-            client.v1.subscriptions.list(
-                {"customer": customer_id, "status": "all", "limit": 100}
-            ).auto_paging_iter()
-        ),
-        seconds=LISTING_SECONDS,
+    return call(
+        "list_subscriptions", lambda client: list_subscriptions(client, customer_id), seconds=LISTING_SECONDS
     )
+
+
+def list_subscriptions(client: StripeClient, customer_id: str) -> list[dict[str, Any]]:
+    """The same for a function that `call` runs."""
+    parameters: Any = {"customer": customer_id, "status": "all", "limit": 100}
+    found = client.v1.subscriptions.list(parameters).auto_paging_iter()
     return [each.to_dict(for_json=True) for each in found]
 
 

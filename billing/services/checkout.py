@@ -14,7 +14,9 @@ from billing.models import Customer
 from billing.plans import PLANS, lookup_key
 from billing.reading import moment
 from billing.selectors import customer as own_customer
+from billing.services.events import queue_refresh
 from billing.services.subscriptions import has_subscription, lock_customer
+from billing.state import ENDED, Status
 from billing.stripe_client import KeyReused, PaymentProviderError, PaymentProviderUnavailable, StripeClient
 from saas.kit import clock
 from saas.kit.errors import DomainError
@@ -24,6 +26,8 @@ from tenancy.models import Organization
 
 # Longer than all calls of one checkout: after that, whoever began it is gone.
 ABANDONED_AFTER = timedelta(seconds=60)
+# A double click. Who comes back later may have paid meanwhile, so Stripe is asked.
+HANDED_OUT_FOR = timedelta(seconds=5)
 # Stripe forgets idempotency keys, and ends sessions, after a day.
 REUSED_FOR = timedelta(hours=23)
 
@@ -38,6 +42,14 @@ class SubscriptionExists(DomainError):
     detail = (
         "The organization has a subscription already. POST /payments/portal is the way to change or pay it."
     )
+
+
+class SubscribedAtStripe(SubscriptionExists):
+    """Paid, but its events are not here yet."""
+
+    def __init__(self, subscription_id: str) -> None:
+        super().__init__()
+        self.subscription_id = subscription_id
 
 
 class CheckoutInProgress(DomainError):
@@ -63,6 +75,12 @@ class CustomerGone(PaymentProviderUnavailable):
     is_definite = True
 
 
+class SessionOver(PaymentProviderUnavailable):
+    """The stored session was paid or has expired."""
+
+    is_definite = True
+
+
 def start_checkout(
     *, organization_id: UUID, plan: str, interval: str, success_url: str, cancel_url: str
 ) -> Customer:
@@ -74,15 +92,15 @@ def start_checkout(
     until = time.monotonic() + stripe_client.OPERATION_SECONDS
     try:
         return _try_checkout(organization_id, wanted, until)
-    except (KeyReused, CustomerGone):
-        # A price changed since the first try, or the customer is gone; the next try has new keys.
+    except (KeyReused, CustomerGone, SessionOver):
+        # What the first try began with is of no use any more, a changed price too; this one has new keys.
         return _try_checkout(organization_id, wanted, until)
 
 
 def _try_checkout(organization_id: UUID, wanted: dict[str, str], until: float) -> Customer:
     with org_context(organization_id):
         customer = _begin(wanted)
-    if customer.checkout_url:
+    if customer.checkout_url and _is_fresh(customer):
         return customer
     try:
         session = _call("checkout", lambda client: _open_session(client, customer), until)
@@ -90,12 +108,21 @@ def _try_checkout(organization_id: UUID, wanted: dict[str, str], until: float) -
         with org_context(organization_id):
             _note_failure(customer, failure)
         raise
+    except SubscribedAtStripe as found:
+        with org_context(organization_id):
+            queue_refresh(found.subscription_id)
+        raise
     with org_context(organization_id):
         if finished := _finish(customer, session):
             return finished
     # Somebody began another one meanwhile; there is to be one.
     _call("expire_checkout", lambda client: client.v1.checkout.sessions.expire(session.id), until)
     raise CheckoutInProgress
+
+
+def _is_fresh(customer: Customer) -> bool:
+    started_at = customer.checkout_started_at
+    return started_at is not None and started_at > clock.now() - HANDED_OUT_FOR
 
 
 def _call(operation: str, function: Callable[[StripeClient], Any], until: float) -> Any:
@@ -140,7 +167,11 @@ def _open_session(client: StripeClient, customer: Customer) -> Any:
         customer.stripe_id = _create_customer(client, customer)
     elif not stripe_client.knows_customer(client, customer.stripe_id):
         raise CustomerGone
+    # In this order: what is expired can't be paid after the look at what was.
     _expire_others(client, customer)
+    _refuse_subscribed(client, customer)
+    if customer.checkout_id:
+        return _stored_session(client, customer)
     parameters = _session_parameters(client, customer)
     return client.v1.checkout.sessions.create(parameters, {"idempotency_key": str(customer.checkout_key)})
 
@@ -156,6 +187,19 @@ def _expire_others(client: StripeClient, customer: Customer) -> None:
     for session in client.v1.checkout.sessions.list(listing).data:
         if session.to_dict(for_json=True)["metadata"].get("checkout_key") != str(customer.checkout_key):
             client.v1.checkout.sessions.expire(session.id)
+
+
+def _refuse_subscribed(client: StripeClient, customer: Customer) -> None:
+    for subscription in stripe_client.list_subscriptions(client, customer.stripe_id or ""):
+        if subscription["status"] not in (*ENDED, Status.INCOMPLETE):
+            raise SubscribedAtStripe(subscription["id"])
+
+
+def _stored_session(client: StripeClient, customer: Customer) -> Any:
+    session = client.v1.checkout.sessions.retrieve(customer.checkout_id)
+    if session.status != "open":
+        raise SessionOver
+    return session
 
 
 def _session_parameters(client: StripeClient, customer: Customer) -> Any:

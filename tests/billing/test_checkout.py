@@ -12,7 +12,7 @@ from billing.services import checkout as service
 from billing.services.checkout import start_checkout
 from billing.standin.faults import always, once
 from tenancy.context import org_context
-from tests.accounts.asking import assert_field_errors, assert_refused
+from tests.accounts.asking import assert_field_errors, assert_refused, jobs
 from tests.billing.conftest import customer_of
 from tests.conftest import make_member
 from tests.project.launching import eventually
@@ -133,6 +133,36 @@ class TestCheckout:
         stripe.subscribe(alice)
         stripe.deliver_new()
         assert_refused(check_out(alice), 409, "subscription_exists")
+
+    @pytest.mark.parametrize("plan", ["starter", "professional"])
+    def test_one_that_paid_is_refused_before_the_webhook_comes(
+        self, stripe, alice, owner_connection, monkeypatch, plan
+    ):
+        monkeypatch.setattr(service, "HANDED_OUT_FOR", service.HANDED_OUT_FOR * 0)
+        subscription_id = stripe.subscribe(alice)
+        assert_refused(check_out(alice, plan=plan), 409, "subscription_exists")
+        assert open_sessions(stripe) == []
+        [(_, arguments)] = jobs(owner_connection, "refresh_subscription")
+        assert arguments["subscription_id"] == subscription_id
+
+    def test_one_that_paid_and_then_cancelled_may_check_out_again(self, stripe, alice, monkeypatch):
+        monkeypatch.setattr(service, "HANDED_OUT_FOR", service.HANDED_OUT_FOR * 0)
+        stripe.book.cancel(stripe.subscribe(alice))
+        again = check_out(alice)
+        assert again.status_code == 201
+        assert [each["id"] for each in open_sessions(stripe)] == [again.json()["id"]]
+
+    def test_an_expired_session_is_not_handed_out_again(self, stripe, alice, monkeypatch):
+        monkeypatch.setattr(service, "HANDED_OUT_FOR", service.HANDED_OUT_FOR * 0)
+        stripe.book.expire(check_out(alice).json()["id"])
+        again = check_out(alice)
+        assert again.status_code == 201
+        assert [each["id"] for each in open_sessions(stripe)] == [again.json()["id"]]
+
+    def test_an_open_one_is_handed_out_again(self, stripe, alice, monkeypatch):
+        monkeypatch.setattr(service, "HANDED_OUT_FOR", service.HANDED_OUT_FOR * 0)
+        assert check_out(alice).json() == check_out(alice).json()
+        assert len(open_sessions(stripe)) == 1
 
     @pytest.mark.parametrize("role", ["member"])
     def test_members_are_refused(self, stripe, alice, bob, role):

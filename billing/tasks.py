@@ -1,12 +1,13 @@
 """What billing does in the background."""
 
 import logging
+from collections.abc import Iterator
 from uuid import UUID
 
 from billing import stripe_client
 from billing.selectors import organizations_with_customers
 from billing.services import events, parked, subscriptions
-from billing.services.reconciliation import reconcile
+from billing.services.reconciliation import Drift, Failure, reconcile_all
 from saas.kit.lock import LockHeld, distributed_lock
 from tenancy.jobs import organization_task, platform_task
 
@@ -41,14 +42,26 @@ def prune_parked_stripe_events() -> None:
     parked.prune_parked_events()
 
 
+class ReconciliationIncomplete(Exception):
+    """Some organizations could not be compared: the log has a line for each."""
+
+
 @platform_task(name="reconcile_with_stripe", cron="17 4 * * *")
 def reconcile_with_stripe() -> None:
     if not stripe_client.is_configured():
         return
     try:
         with distributed_lock("reconcile_with_stripe", seconds=RECONCILE_SECONDS):
-            for organization_id in organizations_with_customers():
-                for drift in reconcile(organization_id, fix=True):
-                    logger.error("Differed from Stripe, and was brought in step: %s", drift)
+            failures = [found for found in reconcile_and_log() if isinstance(found, Failure)]
     except LockHeld:
-        pass  # Another worker does.
+        return  # Another worker does.
+    if failures:
+        raise ReconciliationIncomplete(f"{len(failures)} organizations could not be compared with Stripe")
+
+
+def reconcile_and_log() -> Iterator[Drift | Failure]:
+    for found in reconcile_all(organizations_with_customers(), fix=True):
+        if isinstance(found, Drift):
+            what = "was brought in step" if found.is_mended else "was left as it is"
+            logger.error("Differed from Stripe, and %s: %s", what, found)
+        yield found

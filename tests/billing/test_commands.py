@@ -7,6 +7,7 @@ import psycopg
 import pytest
 
 from billing.standin.faults import always
+from billing.tasks import ReconciliationIncomplete, reconcile_with_stripe
 from tests.billing.conftest import API_KEY, WEBHOOK_SECRET, events_of, organization_of, subscriptions_of
 from tests.conftest import manage
 
@@ -180,6 +181,56 @@ class TestStripeReconcile:
         done = command("stripe_reconcile", check=False)
         assert "missing here; trialing at Stripe" in done.stdout
 
+    @pytest.fixture
+    def broken(self, stripe, charlie):
+        """Stripe's answer about Globex makes no sense."""
+        subscription = stripe.subscribe(charlie)
+        stripe.deliver_new()
+        stripe.book.subscriptions[subscription]["items"]["data"] = []
+        return subscription
+
+    @pytest.mark.parametrize("fix", [[], ["--fix"]])
+    def test_one_that_fails_is_reported_and_the_others_go_on(
+        self, command, alice, charlie, broken, drifted, fix
+    ):
+        done = command("stripe_reconcile", *fix, check=False)
+        assert f"{charlie.organization_id} could not be compared: IndexError" in done.stdout
+        assert f"{alice.organization_id} {drifted}: status is trialing" in done.stdout
+        assert done.returncode == 1
+        assert "1 of them could not be compared" in done.stderr
+        assert (organization_of(alice).plan, organization_of(charlie).plan) == (
+            "free" if fix else "starter",
+            "starter",
+        )
+
+    def test_stripe_away_is_reported_for_each(self, stripe, command, alice, drifted):
+        stripe.standin.fault = always("status", 500)
+        done = command("stripe_reconcile", check=False)
+        assert f"{alice.organization_id} could not be compared: Payment provider unavailable" in done.stdout
+        assert done.returncode == 1
+
+    def test_one_that_stripe_does_not_know_is_left_to_a_person(self, stripe, command, alice):
+        subscription = stripe.subscribe(alice)
+        stripe.deliver_new()
+        del stripe.book.subscriptions[subscription]
+        done = command("stripe_reconcile", "--fix", check=False)
+        assert f"{subscription}: is trialing here, unknown at Stripe. If STRIPE_SECRET_KEY" in done.stdout
+        assert done.returncode == 1
+        assert "1 differences are left to mend by hand" in done.stderr
+        assert subscriptions_of(alice)[0].status == "trialing"
+
+    def test_an_unknown_price_is_left_to_a_person(self, stripe, command, alice):
+        subscription = stripe.subscribe(alice)
+        stripe.deliver_new()
+        stripe.book.subscriptions[subscription]["items"]["data"][0]["price"] |= {
+            "lookup_key": "mystery",
+            "metadata": {},
+        }
+        stripe.book.subscriptions[subscription]["metadata"] = {}
+        done = command("stripe_reconcile", "--fix", check=False)
+        assert "names no plan of the catalogue" in done.stdout
+        assert done.returncode == 1
+
     def test_another_organization_can_be_left_alone(self, command, charlie, drifted):
         done = command("stripe_reconcile", "--org", str(charlie.organization_id))
         assert "0 differences" in done.stdout
@@ -208,6 +259,16 @@ class TestInTheBackground:
         run_platform_task("reconcile_with_stripe")
         command("worker", "--once")
         assert organization_of(alice).plan == "free"
+
+    def test_the_job_fails_if_one_organization_does_and_does_the_others(self, stripe, alice, charlie, caplog):
+        subscription, broken = stripe.subscribe(alice), stripe.subscribe(charlie)
+        stripe.deliver_new()
+        stripe.book.cancel(subscription)
+        stripe.book.subscriptions[broken]["items"]["data"] = []
+        with pytest.raises(ReconciliationIncomplete, match="1 organizations"):
+            reconcile_with_stripe(None, timestamp=0)
+        assert organization_of(alice).plan == "free"
+        assert f"Organization {charlie.organization_id} could not be compared with Stripe" in caplog.text
 
     def test_a_queued_fetch_brings_it_up_to_date(self, stripe, alice, command):
         subscription = stripe.subscribe(alice)

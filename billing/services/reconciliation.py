@@ -10,10 +10,12 @@ from billing import stripe_client
 from billing.models import Subscription
 from billing.reading import UnknownPrice, read_subscription
 from billing.selectors import customer as own_customer
-from billing.services.subscriptions import apply_to_subscription, lock_customer
+from billing.selectors import governing_subscription
+from billing.services.subscriptions import allowed, apply_to_subscription, lock_customer, write_down
 from billing.state import ENDED, Snapshot, order_key
 from saas.kit.errors import DomainError
 from tenancy.context import org_context
+from tenancy.models import Organization
 
 logger = logging.getLogger(__name__)
 
@@ -78,6 +80,8 @@ def reconcile(organization_id: UUID, *, fix: bool) -> Iterator[Drift]:
             yield drift
     for stripe_id, status in sorted(ours.items()):
         yield Drift(organization_id, stripe_id, UNKNOWN_AT_STRIPE.format(status=status), is_mended=False)
+    if drift := _compare_columns(organization_id, fix=fix):
+        yield drift
 
 
 def _compare(organization_id: UUID, theirs: dict[str, Any], key: str, *, fix: bool) -> Drift | None:
@@ -94,6 +98,21 @@ def _compare(organization_id: UUID, theirs: dict[str, Any], key: str, *, fix: bo
             return None
         is_mended = fix and not apply_to_subscription(customer, stripe_id, snapshot=snapshot).is_stale
     return Drift(organization_id, stripe_id, details, is_mended)
+
+
+def _compare_columns(organization_id: UUID, *, fix: bool) -> Drift | None:
+    """What the organization may do against what its subscriptions allow, by the grace days of now."""
+    with org_context(organization_id):
+        lock_customer()
+        organization = Organization.objects.get()
+        details = ", ".join(
+            f"{name} is {getattr(organization, name)}, its subscriptions allow {value}"
+            for name, value in allowed(governing_subscription()).items()
+            if getattr(organization, name) != value
+        )
+        if details and fix:
+            write_down()
+    return Drift(organization_id, "organization", details, is_mended=fix) if details else None
 
 
 def _details(theirs: Snapshot, ours: Subscription | None) -> Iterator[str]:

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import Any
 
 from django.conf import settings
 from django.db import transaction
@@ -78,19 +79,25 @@ def _note_milestones(customer: Customer, subscription: Subscription, before: Sub
         emails.subscription_cancelled(subscription)
 
 
-def write_down() -> None:
-    """Plan, access and seats of the organization in force, as its subscriptions allow."""
-    subscription = governing_subscription()
+def allowed(subscription: Subscription | None) -> dict[str, Any]:
+    """The organization's columns plan, access and seat_limit, as the subscription that governs it allows now."""
     plan, access = FREE, Access.FULL
     if subscription is not None and subscription.status in (*LIVE, *SUSPENDED):
         plan = PLANS.get(subscription.plan, FREE)
         if subscription.state.is_suspended(now=clock.now(), grace=grace()):
             access = Access.READ_ONLY
+    return {"plan": plan.code, "access": access, "seat_limit": plan.seats}
+
+
+def write_down() -> None:
+    """Plan, access and seats of the organization in force, as its subscriptions allow."""
+    subscription = governing_subscription()
+    if subscription is not None:
         _come_back_after_grace(subscription)
-    allowed = {"plan": plan.code, "access": access, "seat_limit": plan.seats}
+    columns = allowed(subscription)
     organization = Organization.objects.get()
-    if any(getattr(organization, name) != value for name, value in allowed.items()):
-        Organization.objects.update(**allowed)
+    if any(getattr(organization, name) != value for name, value in columns.items()):
+        Organization.objects.update(**columns)
 
 
 def _come_back_after_grace(subscription: Subscription) -> None:

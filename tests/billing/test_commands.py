@@ -6,6 +6,7 @@ import os
 import psycopg
 import pytest
 
+from billing.services.reconciliation import reconcile
 from billing.standin.faults import always
 from billing.tasks import ReconciliationIncomplete, reconcile_with_stripe
 from tests.billing.conftest import API_KEY, WEBHOOK_SECRET, events_of, organization_of, subscriptions_of
@@ -180,6 +181,39 @@ class TestStripeReconcile:
         stripe.subscribe(alice)
         done = command("stripe_reconcile", check=False)
         assert "missing here; trialing at Stripe" in done.stdout
+
+    def test_columns_that_somebody_changed_are_found_and_mended(
+        self, stripe, command, alice, owner_connection
+    ):
+        stripe.subscribe(alice)
+        stripe.deliver_new()
+        owner_connection.execute(
+            "UPDATE tenancy_organization SET plan = 'professional', seat_limit = NULL WHERE id = %s",
+            [alice.organization_id],
+        )
+        done = command("stripe_reconcile", check=False)
+        assert (
+            f"{alice.organization_id} organization: plan is professional, its subscriptions allow starter, "
+            "seat_limit is None, its subscriptions allow 10\n" in done.stdout
+        )
+        assert done.returncode == 1
+        assert organization_of(alice).plan == "professional"
+
+        assert command("stripe_reconcile", "--fix").returncode == 0
+        assert (organization_of(alice).plan, organization_of(alice).seat_limit) == ("starter", 10)
+        assert command("stripe_reconcile").returncode == 0
+
+    def test_days_of_grace_that_were_changed_are_applied(self, stripe, alice, settings):
+        settings.BILLING_GRACE_DAYS = 7
+        subscription = stripe.subscribe(alice)
+        stripe.book.end_trial(subscription, succeeds=True)
+        stripe.book.renew(subscription, succeeds=False)
+        stripe.deliver_new()
+        assert organization_of(alice).access == "full"
+        settings.BILLING_GRACE_DAYS = 0
+        [drift] = reconcile(alice.organization_id, fix=True)
+        assert drift.detail == "access is full, its subscriptions allow read_only"
+        assert organization_of(alice).access == "read_only"
 
     @pytest.fixture
     def broken(self, stripe, charlie):

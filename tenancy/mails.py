@@ -4,6 +4,7 @@ A message is named like `accounts/welcome` and is one template, `accounts/mail/w
 the subject; the HTML part is made of the same text, so the two can't disagree.
 """
 
+import logging
 import re
 from typing import Any
 from uuid import UUID, uuid4
@@ -17,9 +18,13 @@ from prometheus_client import Counter
 from saas.kit import clock
 from tenancy.context import current_organization_id, org_context
 from tenancy.jobs import defer
+from tenancy.mail_failures import state_after
 from tenancy.models import Mail, MailState, Organization, Role, UndeliverableAddress
 
+logger = logging.getLogger(__name__)
+
 MAILS = Counter("saas_mails", "Mails handed to the provider, by result.", ["result"])
+# A crash, or an answer that was lost.
 RESENDS_AFTER_A_CRASH = 1
 # A paragraph of its own: `Label:` and below it the address. In HTML it becomes a button.
 LINK = re.compile(r"(?P<label>[^\n]+):\n(?P<url>https?://\S+)")
@@ -64,10 +69,10 @@ def resend_mail(mail: Mail) -> None:
 
 
 def send_mail(organization_id: UUID, *, mail_id: UUID) -> None:
-    """Send one mail with no transaction open. Raises what the provider raised: the queue tries again.
+    """Send one mail with no transaction open. Raises what may pass: the queue tries again.
 
-    A worker that dies in the middle leaves open whether the provider took the mail; it is sent once more
-    under its Message-ID, by which a mailbox knows it again.
+    A worker that dies in the middle, or an answer that is lost, leaves open whether the provider took the
+    mail; it is sent once more under its Message-ID, by which a mailbox knows it again.
     """
     with org_context(organization_id):
         written = _begin(mail_id)
@@ -76,10 +81,14 @@ def send_mail(organization_id: UUID, *, mail_id: UUID) -> None:
     try:
         written.send()
     except Exception as error:
-        MAILS.labels("failed").inc()
+        state = state_after(error)
+        MAILS.labels("refused" if state == MailState.FAILED else "failed").inc()
         with org_context(organization_id):
-            Mail.objects.filter(id=mail_id).update(state=MailState.QUEUED, error=str(error)[:2000])
-        raise
+            Mail.objects.filter(id=mail_id).update(state=state, error=str(error)[:2000])
+        if state != MailState.FAILED:
+            raise
+        logger.warning("The provider refused the mail %s for good", mail_id)
+        return
     MAILS.labels("sent").inc()
     with org_context(organization_id):
         Mail.objects.filter(id=mail_id).update(state=MailState.SENT, sent_at=clock.now(), error="")

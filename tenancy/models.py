@@ -113,7 +113,9 @@ class MailState(models.TextChoices):
     SENT = "sent"
     # The address bounced or complained before: nothing is sent to it.
     SUPPRESSED = "suppressed"
-    # A worker died while it was being sent, twice: whether the provider took it can't be known.
+    # The provider refused it for good: its error says why.
+    FAILED = "failed"
+    # Twice no answer came, or a worker died meanwhile: whether the provider took it can't be known.
     UNKNOWN = "unknown"
 
 
@@ -126,7 +128,7 @@ class Mail(TenantModel):
     facts = models.JSONField(default=dict)
     message_id = models.CharField(max_length=200)
     state = models.CharField(max_length=16, choices=MailState.choices, default=MailState.QUEUED)
-    # How often a worker died while it was being sent.
+    # How often a worker died while it was being sent, or no answer came.
     crashes = models.PositiveSmallIntegerField(default=0)
     error = models.TextField(blank=True)
     created_at = models.DateTimeField(auto_now_add=True)

@@ -16,11 +16,16 @@ RESERVED |= {"to", "from", "subject", "reply-to", "cc", "bcc"}
 
 
 class SendGrid:
-    """Use it as a context manager. `status` is what it answers; `took` what it accepted, in order."""
+    """Use it as a context manager. `status` is what it answers; `took` what it accepted, in order.
+
+    With `is_silent` it takes the mail and cuts the line only when it is left: no answer ever comes.
+    """
 
     def __init__(self):
         self.took = []
         self.status = 202
+        self.is_silent = False
+        self.is_left = threading.Event()
         self.on_request = lambda: None
 
     def __enter__(self):
@@ -31,6 +36,9 @@ class SendGrid:
                 body = self.rfile.read(int(self.headers["Content-Length"]))
                 fake.on_request()
                 status, answer = fake.answer(self.path, self.headers, body)
+                if fake.is_silent:
+                    fake.is_left.wait(30)
+                    return
                 self.send_response(status)
                 self.send_header("Content-Type", "application/json")
                 self.send_header("Content-Length", str(len(answer)))
@@ -46,6 +54,7 @@ class SendGrid:
         return self
 
     def __exit__(self, *_):
+        self.is_left.set()
         self.server.shutdown()
         self.thread.join()
         self.server.server_close()

@@ -29,7 +29,7 @@ class Migration(migrations.Migration):
                 ('occasion', models.CharField(blank=True, max_length=200)),
                 ('facts', models.JSONField(default=dict)),
                 ('message_id', models.CharField(max_length=200)),
-                ('state', models.CharField(choices=[('queued', 'Queued'), ('sending', 'Sending'), ('sent', 'Sent'), ('suppressed', 'Suppressed'), ('unknown', 'Unknown')], default='queued', max_length=16)),
+                ('state', models.CharField(choices=[('queued', 'Queued'), ('sending', 'Sending'), ('sent', 'Sent'), ('suppressed', 'Suppressed'), ('failed', 'Failed'), ('unknown', 'Unknown')], default='queued', max_length=16)),
                 ('crashes', models.PositiveSmallIntegerField(default=0)),
                 ('error', models.TextField(blank=True)),
                 ('created_at', models.DateTimeField(auto_now_add=True)),
@@ -39,7 +39,7 @@ class Migration(migrations.Migration):
                 ('user', models.ForeignKey(db_constraint=False, db_index=False, on_delete=django.db.models.deletion.CASCADE, related_name='+', to=settings.AUTH_USER_MODEL)),
             ],
             options={
-                'constraints': [models.UniqueConstraint(fields=('organization', 'user', 'message', 'occasion'), name='mail_once_an_occasion'), models.CheckConstraint(condition=models.Q(('state__in', ['queued', 'sending', 'sent', 'suppressed', 'unknown'])), name='mail_state_known'), tenancy.fence.Fence(name='tenancy_mail_fence'), tenancy.fence.TenantReference(field='user', name='tenancy_mail_user_in_organization', to='accounts_user')],
+                'constraints': [models.UniqueConstraint(fields=('organization', 'user', 'message', 'occasion'), name='mail_once_an_occasion'), models.CheckConstraint(condition=models.Q(('state__in', ['queued', 'sending', 'sent', 'suppressed', 'failed', 'unknown'])), name='mail_state_known'), tenancy.fence.Fence(name='tenancy_mail_fence'), tenancy.fence.TenantReference(field='user', name='tenancy_mail_user_in_organization', to='accounts_user')],
             },
         ),
         migrations.CreateModel(

@@ -108,7 +108,9 @@ class TestSendMail:
 
     def test_what_the_provider_refuses_is_kept_and_tried_again(self, welcome, outbox, monkeypatch):
         with monkeypatch.context() as patched, pytest.raises(OSError):
-            patched.setattr(django_mail.message.EmailMessage, "send", refuse)
+            patched.setattr(
+                django_mail.message.EmailMessage, "send", failing(ConnectionRefusedError("no route"))
+            )
             send(welcome)
         assert (state_of(welcome).state, state_of(welcome).error) == (MailState.QUEUED, "no route")
         send(welcome)
@@ -140,8 +142,11 @@ class TestSendMail:
         assert outbox == []
 
 
-def refuse(self):
-    raise OSError("no route")
+def failing(error):
+    def send(self):
+        raise error
+
+    return send
 
 
 @pytest.mark.parametrize("message", MESSAGES)

@@ -7,6 +7,7 @@ import pytest
 from anymail.exceptions import AnymailAPIError
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
+from prometheus_client import REGISTRY
 
 from tenancy.context import org_context
 from tenancy.mails import send_mail
@@ -38,6 +39,15 @@ def kept(mail):
         return Mail.objects.get(id=mail.id)
 
 
+def message_id_of(taken):
+    headers = taken.get("headers", {}) | taken["personalizations"][0].get("headers", {})
+    return headers["Message-ID"]
+
+
+def count(result):
+    return REGISTRY.get_sample_value("saas_mails_total", {"result": result}) or 0
+
+
 class TestSending:
     def test_the_provider_takes_it(self, sendgrid, welcome):
         send(welcome)
@@ -47,8 +57,7 @@ class TestSending:
         assert [each["email"] for each in to["to"]] == ["alice@acme.example"]
         assert taken["subject"] == "Welcome to Acme"
         assert [part["type"] for part in taken["content"]] == ["text/plain", "text/html"]
-        headers = taken.get("headers", {}) | to.get("headers", {})
-        assert headers["Message-ID"] == welcome.message_id
+        assert message_id_of(taken) == welcome.message_id
         arguments = taken.get("custom_args", {}) | to.get("custom_args", {})
         assert arguments["mail_id"] == str(welcome.id)
         assert kept(welcome).state == MailState.SENT
@@ -64,6 +73,41 @@ class TestSending:
         sendgrid.status = 202
         send(welcome)
         assert len(sendgrid.took) == 1
+
+    @pytest.mark.parametrize("status", [400, 413, 422])
+    def test_what_it_refuses_for_good_is_not_tried_again(self, sendgrid, welcome, status):
+        sendgrid.status = status
+        before = count("refused")
+        send(welcome)
+        assert kept(welcome).state == MailState.FAILED
+        assert str(status) in kept(welcome).error
+        assert count("refused") == before + 1
+        sendgrid.status = 202
+        send(welcome)
+        assert sendgrid.took == []
+
+    def test_a_lost_answer_repeats_it_once_under_its_message_id(self, sendgrid, welcome, settings):
+        sendgrid.is_silent = True
+        settings.ANYMAIL |= {"REQUESTS_TIMEOUT": 0.3}
+        for _ in range(2):
+            with pytest.raises(AnymailAPIError):
+                send(welcome)
+            assert kept(welcome).state == MailState.SENDING
+        send(welcome)
+        assert kept(welcome).state == MailState.UNKNOWN
+        assert [message_id_of(mail) for mail in sendgrid.took] == [welcome.message_id] * 2
+
+    @pytest.mark.parametrize(
+        "url",
+        ["http://127.0.0.1:9/v3/", "http://nobody.invalid/v3/", "http://10.255.255.1/v3/"],
+        ids=["refused", "no such name", "no answer to the connection"],
+    )
+    def test_without_a_connection_it_waits(self, sendgrid, welcome, settings, url):
+        settings.ANYMAIL |= {"SENDGRID_API_URL": url, "REQUESTS_TIMEOUT": 0.3}
+        for _ in range(3):
+            with pytest.raises(AnymailAPIError):
+                send(welcome)
+            assert kept(welcome).state == MailState.QUEUED
 
 
 @pytest.fixture

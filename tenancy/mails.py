@@ -99,11 +99,11 @@ def _begin(mail_id: UUID) -> EmailMultiAlternatives | None:
     if mail is None or mail.state not in (MailState.QUEUED, MailState.SENDING):
         return None
     mail.crashes += mail.state == MailState.SENDING
-    user = get_user_model().objects.get(pk=mail.user_id)
-    address = str(user.email)  # type: ignore[attr-defined]
+    user: Any = get_user_model().objects.get(pk=mail.user_id)
+    address = str(user.email)
     if mail.crashes > RESENDS_AFTER_A_CRASH:
         mail.state = MailState.UNKNOWN
-    elif UndeliverableAddress.objects.filter(address=address.lower()).exists():
+    elif user.deactivated_at or UndeliverableAddress.objects.filter(address=address.lower()).exists():
         mail.state = MailState.SUPPRESSED
     else:
         mail.state = MailState.SENDING

@@ -111,7 +111,7 @@ class MailState(models.TextChoices):
     QUEUED = "queued"
     SENDING = "sending"
     SENT = "sent"
-    # The address bounced or complained before: nothing is sent to it.
+    # The address bounced or complained before, or the person was deactivated: nothing is sent to them.
     SUPPRESSED = "suppressed"
     # The provider refused it for good: its error says why.
     FAILED = "failed"

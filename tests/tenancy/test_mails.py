@@ -3,6 +3,7 @@
 import os
 
 import pytest
+from django.contrib.auth import get_user_model
 from django.core import mail as django_mail
 from django.db import transaction
 from django.template.loader import TemplateDoesNotExist
@@ -133,6 +134,13 @@ class TestSendMail:
     def test_an_address_that_bounced_gets_none(self, alice, welcome, outbox):
         with org_context(alice.organization_id):
             UndeliverableAddress.objects.create(address="alice@acme.example", reason="bounced")
+        send(welcome)
+        assert outbox == []
+        assert state_of(welcome).state == MailState.SUPPRESSED
+
+    def test_a_deactivated_person_gets_none(self, alice, welcome, outbox):
+        with org_context(alice.organization_id):
+            get_user_model().objects.update(deactivated_at=welcome.created_at)
         send(welcome)
         assert outbox == []
         assert state_of(welcome).state == MailState.SUPPRESSED

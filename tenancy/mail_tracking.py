@@ -1,21 +1,29 @@
 """What the mail provider reports: a hard bounce or a complaint marks the address."""
 
+import json
+import logging
 from typing import Any
 from uuid import UUID
 
 from anymail.signals import AnymailTrackingEvent, EventType, RejectReason, tracking
 from anymail.urls import urlpatterns as provider_urls
+from anymail.webhooks.sendgrid import SendGridTrackingWebhookView
 from django.conf import settings
+from django.db import DataError
 from django.dispatch import receiver
 from django.http import HttpRequest, HttpResponse
 from django.views.decorators.csrf import csrf_exempt
 from prometheus_client import Counter
 
-from saas.kit.errors import DomainError
+from saas.kit.errors import DomainError, MalformedRequest
 from tenancy.context import org_context
 from tenancy.models import Mail, UndeliverableAddress
 
+logger = logging.getLogger(__name__)
+
 REPORTS = Counter("saas_mail_reports", "What the mail provider reported, by type.", ["type"])
+# What reading and storing an entry raise that holds anything else than it should.
+UNREADABLE = (AttributeError, KeyError, TypeError, ValueError, OverflowError, OSError, DataError)
 HARD_BOUNCES = (RejectReason.BOUNCED, RejectReason.INVALID)
 
 
@@ -42,33 +50,85 @@ def mail_reports(request: HttpRequest) -> HttpResponse:
 def tracking_view() -> Any | None:
     """Anymail's view for the provider of EMAIL_BACKEND; None if nothing would be verified."""
     provider = settings.EMAIL_BACKEND.split(".")[-2]
-    is_signed = settings.ANYMAIL.get(f"{provider.upper()}_TRACKING_WEBHOOK_VERIFICATION_KEY")
-    if not (is_signed or settings.ANYMAIL.get("WEBHOOK_SECRET")):
+    if provider == "sendgrid":
+        # It signs: a password in the address, which others may read, is not enough.
+        key = settings.ANYMAIL.get("SENDGRID_TRACKING_WEBHOOK_VERIFICATION_KEY")
+        return SendGridReports.as_view() if key else None
+    if not settings.ANYMAIL.get("WEBHOOK_SECRET"):
         return None
     names = {pattern.name: pattern.callback for pattern in provider_urls}
     return names.get(f"{provider}_tracking_webhook")
 
 
+class SendGridReports(SendGridTrackingWebhookView):  # type: ignore[misc]
+    """Reads a batch entry by entry: one that makes no sense must not have SendGrid repeat the others for ever."""
+
+    def parse_events(self, request: HttpRequest) -> list[AnymailTrackingEvent]:
+        """Raises MalformedRequest for a body that is no list."""
+        try:
+            entries = json.loads(request.body)
+        except ValueError as error:
+            raise MalformedRequest("The body is signed, but is no JSON.") from error
+        if not isinstance(entries, list):
+            raise MalformedRequest("The body is signed, but is no list.")
+        return [event for entry in entries if (event := self._read(entry))]
+
+    def _read(self, entry: Any) -> AnymailTrackingEvent | None:
+        try:
+            return self.esp_to_anymail_event(entry)
+        except UNREADABLE:
+            count_unreadable()
+            return None
+
+
 @receiver(tracking, dispatch_uid="tenancy.mail_tracking")
 def note_report(sender: Any, event: AnymailTrackingEvent, **kwargs: Any) -> None:
-    """One report of a verified batch. The mail's own metadata says whose it is."""
-    REPORTS.labels(event.event_type).inc()
+    """One report of a verified batch. What makes no sense is counted and left; an outage is raised."""
     try:
-        organization_id = UUID(event.metadata["organization_id"])
-        mail_id = UUID(event.metadata["mail_id"])
-    except (KeyError, ValueError, TypeError):
-        return  # Not one of ours: the provider's account may send other mail too.
+        _note(event)
+    except UNREADABLE:
+        count_unreadable()
+    else:
+        REPORTS.labels(event.event_type).inc()
+
+
+def count_unreadable() -> None:
+    """Called while the error is handled."""
+    logger.warning("A report of the mail provider could not be read", exc_info=True)
+    REPORTS.labels("unreadable").inc()
+
+
+def _note(event: AnymailTrackingEvent) -> None:
+    mail_of_event = _mail_of(event)
+    reason = _reason_to_stop(event)
+    if not (mail_of_event and reason):
+        return
+    organization_id, mail_id = mail_of_event
     with org_context(organization_id):
         mail = Mail.objects.select_for_update().filter(id=mail_id).first()
         # The provider's signature has no age limit, so a report may be replayed: each counts once.
         if mail is None or event.event_id in mail.provider_events:
             return
-        mail.provider_events.append(event.event_id)
-        mail.save(update_fields=["provider_events"])
-        if reason := _reason_to_stop(event):
-            UndeliverableAddress.objects.get_or_create(
-                address=event.recipient.lower(), defaults={"reason": reason}
-            )
+        if event.event_id:
+            mail.provider_events.append(event.event_id)
+            mail.save(update_fields=["provider_events"])
+        UndeliverableAddress.objects.get_or_create(
+            address=event.recipient.lower(), defaults={"reason": reason}
+        )
+
+
+def _mail_of(event: AnymailTrackingEvent) -> tuple[UUID, UUID] | None:
+    """The organization and the mail that its metadata name; None if it is not one of ours.
+
+    The provider's account may send other mail too. Raises AttributeError for what is no text.
+    """
+    named = (event.metadata.get("organization_id"), event.metadata.get("mail_id"))
+    if None in named:
+        return None
+    try:
+        return UUID(named[0]), UUID(named[1])
+    except ValueError:
+        return None
 
 
 def _reason_to_stop(event: AnymailTrackingEvent) -> str:

@@ -121,8 +121,11 @@ def signing_key(settings):
     return key
 
 
-def report(client, key, *events, timestamp="1700000000", tampered=False):
-    body = json.dumps(events).encode()
+def report(client, key, *events, tampered=False):
+    return post(client, key, json.dumps(events).encode(), tampered=tampered)
+
+
+def post(client, key, body, *, timestamp="1700000000", tampered=False):
     signature = key.sign(timestamp.encode() + body, ec.ECDSA(hashes.SHA256()))
     return client.post(
         "/webhooks/mail",
@@ -182,6 +185,61 @@ class TestReports:
     @pytest.mark.parametrize("changes", [{"mail_id": "x"}, {"organization_id": None}])
     def test_mail_that_is_none_of_ours_is_ignored(self, client, signing_key, welcome, changes):
         assert report(client, signing_key, event_about(welcome, **changes)).status_code == 200
+
+    @pytest.mark.parametrize(
+        "changes",
+        [
+            {"organization_id": ["x"]},
+            {"mail_id": 5},
+            {"timestamp": "yesterday"},
+            {"sg_event_id": "\0"},
+            {"event": ["bounce"]},
+            {"email": None},
+            {"email": "a\0@acme.example"},
+            {"email": "a" * 300},
+        ],
+        ids=str,
+    )
+    def test_an_entry_that_makes_no_sense_is_counted_and_the_others_are_handled(
+        self, client, signing_key, welcome, changes
+    ):
+        before = REGISTRY.get_sample_value("saas_mail_reports_total", {"type": "unreadable"}) or 0
+        bad = event_about(welcome, **changes)
+        batch = [bad, "text", None, 7, event_about(welcome, sg_event_id="event-2"), bad]
+        assert report(client, signing_key, *batch).status_code == 200
+        assert marked(welcome) == [("alice@acme.example", "bounced")]
+        after = REGISTRY.get_sample_value("saas_mail_reports_total", {"type": "unreadable"})
+        assert after == before + 5
+
+    @pytest.mark.parametrize("timestamp", [10**20, -(10**20), None])
+    def test_an_impossible_moment_does_not_matter(self, client, signing_key, welcome, timestamp):
+        assert report(client, signing_key, event_about(welcome, timestamp=timestamp)).status_code == 200
+
+    @pytest.mark.parametrize("body", [b"{}", b"7", b"null", b'"text"', b"[", b"\xff"])
+    def test_a_body_that_is_no_list_is_refused(self, client, signing_key, body):
+        assert_refused(post(client, signing_key, body), 400, "malformed_request")
+
+    def test_only_ids_of_what_stops_mail_are_kept(self, client, signing_key, welcome):
+        kinds = ["delivered", "open", "click", "deferred", "bounce", "spamreport"]
+        report(client, signing_key, *(event_about(welcome, event=kind, sg_event_id=kind) for kind in kinds))
+        assert kept(welcome).provider_events == ["bounce", "spamreport"]
+
+    def test_a_report_without_an_id_counts_and_is_not_kept(self, client, signing_key, welcome):
+        for _ in range(2):
+            assert report(client, signing_key, event_about(welcome, sg_event_id=None)).status_code == 200
+        assert marked(welcome) == [("alice@acme.example", "bounced")]
+        assert kept(welcome).provider_events == []
+
+    def test_a_password_does_not_replace_sendgrids_signature(self, client, signing_key, settings, welcome):
+        settings.ANYMAIL = {"WEBHOOK_SECRET": "user:password"}
+        response = client.post(
+            "/webhooks/mail",
+            json.dumps([event_about(welcome)]),
+            content_type="application/json",
+            headers={"Authorization": "Basic " + base64.b64encode(b"user:password").decode()},
+        )
+        assert_refused(response, 503, "mail_reports_not_configured")
+        assert marked(welcome) == []
 
     def test_a_wrong_signature_is_refused(self, client, signing_key, welcome):
         other = ec.generate_private_key(ec.SECP256R1())

@@ -10,35 +10,47 @@ from billing.handlers import HANDLERS
 from billing.models import EventState, StripeEvent
 from billing.selectors import event_facts
 from billing.services import events, parked
+from saas.kit import clock
 from tenancy.context import org_context
+from tenancy.jobs import defer_once
 
 logger = logging.getLogger(__name__)
+
+# PostgreSQL takes 65,535 parameters at most, and Stripe's 30 days may be more.
+IDS_A_QUERY = 1000
 
 
 def replay(event: dict[str, Any]) -> str:
     """Apply a stored event again, whatever became of it before; returns what becomes of it now."""
-    organization_id = event["organization_id"]
+    stripe_id, organization_id = event["stripe_id"], event["organization_id"]
     if organization_id is None:
         organization_id, _ = events.organization_or_conflict(event["claims"], event["customer_id"])
         if organization_id is None:
             return str(event["state"])
-        parked.adopt_event(organization_id, event["stripe_id"])
     with org_context(organization_id):
-        if StripeEvent.objects.filter(stripe_id=event["stripe_id"], state=EventState.CONFLICT).exists():
-            return EventState.CONFLICT
-        StripeEvent.objects.filter(stripe_id=event["stripe_id"]).update(state=EventState.RECEIVED)
+        # What was flagged on its way in stays flagged: Stripe did not sign it.
+        own = StripeEvent.objects.filter(stripe_id=stripe_id)
+        own.exclude(state=EventState.CONFLICT, attempts=0).update(state=EventState.RECEIVED)
+        # Should we die before it is applied, this does.
+        lock, at = f"apply:{stripe_id}", clock.now() + events.JOB_DELAY
+        defer_once("apply_stripe_event", queueing_lock=lock, event_id=stripe_id, at=at)
+    parked.adopt_event(organization_id, stripe_id)
     try:
-        return events.apply_event(
-            organization_id, event["stripe_id"], fetch_seconds=stripe_client.OPERATION_SECONDS
-        )
+        return events.apply_event(organization_id, stripe_id, fetch_seconds=stripe_client.OPERATION_SECONDS)
     except Exception:
-        logger.exception("Stripe event %s failed again", event["stripe_id"])
+        logger.exception("Stripe event %s failed again", stripe_id)
         return EventState.FAILED
 
 
 def fetch_missed(since: datetime) -> Iterator[tuple[str, str]]:
     """Receive what Stripe has sent since and we never got, oldest first; yields (id, what became of it)."""
     found = stripe_client.events_since(int(since.timestamp()), sorted(HANDLERS))
-    known = {event["stripe_id"] for event in event_facts(stripe_id__in=[each["id"] for each in found])}
+    known = known_ids([each["id"] for each in found])
     for payload in reversed(found):
         yield payload["id"], "duplicate" if payload["id"] in known else events.receive(payload)
+
+
+def known_ids(ids: list[str]) -> set[str]:
+    """Those that are stored already."""
+    parts = (ids[start : start + IDS_A_QUERY] for start in range(0, len(ids), IDS_A_QUERY))
+    return {event["stripe_id"] for part in parts for event in event_facts(stripe_id__in=part)}

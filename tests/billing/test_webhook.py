@@ -5,20 +5,27 @@ import json
 import os
 import time
 from concurrent.futures import ThreadPoolExecutor
+from types import SimpleNamespace
 
 import psycopg
 import pytest
 from django.db import connections
 from django.test import Client
+from django.test.utils import CaptureQueriesContext
+from prometheus_client import REGISTRY
 
-from billing.models import EventState, StripeEvent
+from billing.models import EventState, StripeEvent, Subscription
+from billing.selectors import event_facts
+from billing.services import events, inbox
 from billing.services.events import OrganizationConflict, apply_event, refresh_subscription
 from billing.services.inbox import replay
 from billing.services.parked import adopt_event, match_parked_events, prune_parked_events
 from billing.standin.faults import always
 from billing.standin.webhooks import sign
 from billing.stripe_client import NotAtStripe
+from billing.tasks import apply_stripe_event
 from tenancy.context import org_context
+from tenancy.jobs import defer
 from tests.accounts.asking import assert_refused, is_waiting, jobs
 from tests.billing.conftest import (
     WEBHOOK_SECRET,
@@ -117,6 +124,25 @@ class TestSignature:
         assert stored(owner_connection) == 0
 
 
+def die(*args, **kwargs):
+    raise SystemExit
+
+
+def fail(*args, **kwargs):
+    raise ValueError("no")
+
+
+def run_job(person, event_id):
+    with org_context(person.organization_id):
+        job = defer("apply_stripe_event", event_id=event_id)
+    apply_stripe_event(SimpleNamespace(job=SimpleNamespace(id=job)), event_id=event_id)
+
+
+def counted(result):
+    labels = {"type": "customer.subscription.created", "result": result}
+    return REGISTRY.get_sample_value("saas_stripe_events_total", labels) or 0
+
+
 class TestInbox:
     def test_an_event_is_stored_with_its_job_and_applied_at_once(
         self, stripe, alice, created, owner_connection
@@ -145,6 +171,46 @@ class TestInbox:
             holder.commit()
         assert [each.result() for each in both] == [EventState.PROCESSED] * 2
         assert events_of(alice)[0].attempts == 1
+
+    def test_a_replay_that_dies_leaves_a_job(self, stripe, alice, created, owner_connection, monkeypatch):
+        stripe.deliver(created)
+        owner_connection.execute("DELETE FROM procrastinate_jobs")
+        monkeypatch.setattr(events, "apply_event", die)
+        [event] = event_facts(stripe_id=created["id"])
+        with pytest.raises(SystemExit):
+            replay(event)
+        assert events_of(alice)[0].state == EventState.RECEIVED
+        assert jobs(owner_connection, "apply_stripe_event") == [
+            (alice.organization_id, {"event_id": created["id"]})
+        ]
+
+    def test_the_job_counts_what_it_applies_and_nothing_else(self, stripe, alice, created):
+        stripe.deliver(created)
+        before = counted("processed")
+        run_job(alice, created["id"])
+        assert counted("processed") == before
+        with org_context(alice.organization_id):
+            StripeEvent.objects.update(state=EventState.RECEIVED)
+            Subscription.objects.all().delete()
+        run_job(alice, created["id"])
+        assert counted("processed") == before + 1
+
+    def test_the_job_counts_what_fails(self, stripe, alice, created, monkeypatch):
+        stripe.deliver(created)
+        with org_context(alice.organization_id):
+            StripeEvent.objects.update(state=EventState.RECEIVED)
+        before = counted("failed")
+        monkeypatch.setattr(events, "apply_event", fail)
+        with pytest.raises(ValueError, match="no"):
+            run_job(alice, created["id"])
+        assert counted("failed") == before + 1
+
+    def test_known_ids_are_asked_for_in_parts(self, stripe, created, monkeypatch):
+        stripe.deliver(created)
+        monkeypatch.setattr(inbox, "IDS_A_QUERY", 2)
+        with CaptureQueriesContext(connections["worker"]) as asked:
+            assert inbox.known_ids(["evt_1", "evt_2", "evt_3", "evt_4", created["id"]]) == {created["id"]}
+        assert len(asked) == 3
 
     @pytest.mark.parametrize("kind", ["customer.created", "invoice.created", "charge.succeeded"])
     def test_other_types_are_answered_and_not_kept(self, stripe, created, kind, owner_connection):

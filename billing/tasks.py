@@ -4,11 +4,13 @@ import logging
 from collections.abc import Iterator
 from uuid import UUID
 
-from billing import stripe_client
+from billing import metrics, stripe_client
+from billing.models import OPEN_STATES, EventState, StripeEvent
 from billing.selectors import organizations_with_customers
 from billing.services import events, parked, subscriptions
 from billing.services.reconciliation import Drift, Failure, reconcile_all
 from saas.kit.lock import LockHeld, distributed_lock
+from tenancy.context import org_context
 from tenancy.jobs import organization_task, platform_task
 
 logger = logging.getLogger(__name__)
@@ -19,7 +21,21 @@ RECONCILE_SECONDS = 3600
 @organization_task(name="apply_stripe_event", owns_transactions=True)
 def apply_stripe_event(organization_id: UUID, *, event_id: str) -> None:
     parked.adopt_event(organization_id, event_id)
-    events.apply_event(organization_id, event_id, fetch_seconds=stripe_client.OPERATION_SECONDS)
+    with org_context(organization_id):
+        event = StripeEvent.objects.get(stripe_id=event_id)
+    # Mostly web has applied it by now, and counted it.
+    if event.state in OPEN_STATES:
+        apply_and_count(organization_id, event)
+
+
+def apply_and_count(organization_id: UUID, event: StripeEvent) -> None:
+    result = EventState.FAILED.value
+    try:
+        result = events.apply_event(
+            organization_id, event.stripe_id, fetch_seconds=stripe_client.OPERATION_SECONDS
+        )
+    finally:
+        metrics.EVENTS.labels(event.type, result).inc()
 
 
 @organization_task(name="refresh_subscription", owns_transactions=True)

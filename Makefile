@@ -69,9 +69,9 @@ format:
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
+# Any Python does, so the VENV of `make run` need not be given again.
 env:
-	@test -x $(BIN)/python || { echo "Nothing is running in this clone: 'make run' starts it." >&2; exit 1; }
-	@exec $(LAUNCHER) env
+	@exec $(firstword $(wildcard $(BIN)/python) $(PYTHON)) -m saas.launcher.state
 
 shell:
 	@exec $(LAUNCHER) exec -- $(BIN)/python manage.py shell

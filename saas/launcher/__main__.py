@@ -42,7 +42,7 @@ def perform(command: str, *, arguments: list[str]) -> int:
         case "run":
             stack.run()
         case "env":
-            print(state.as_shell_lines(state.running_environment(LOCAL)))
+            return state.main()
         case "exec":
             os.execvpe(arguments[0], arguments, state.running_environment(LOCAL))
         case "with-servers":

@@ -4,11 +4,12 @@ import fcntl
 import json
 import os
 import shlex
+import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
-from saas.launcher.environment import write_private
+from saas.launcher.environment import LOCAL, write_private
 from saas.launcher.errors import LauncherError
 
 SHOWN = (
@@ -79,3 +80,17 @@ def _is_locked(lock: Path) -> bool:
         return not try_lock(descriptor)
     finally:
         os.close(descriptor)
+
+
+def main() -> int:
+    """Print the running stack's addresses. No library is needed, so any Python can."""
+    try:
+        print(as_shell_lines(running_environment(LOCAL)))
+    except (LauncherError, PermissionError) as error:
+        print(error, file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -350,6 +350,17 @@ class TestEnv:
         (clone / ".local" / "lock").touch()
         assert launcher("env", cwd=clone).returncode == 1
 
+    def test_make_prints_them_without_the_virtual_environment_of_make_run(self, clone):
+        (clone / "Makefile").symlink_to(ROOT / "Makefile")
+        command = ["make", "-s", "env", f"PYTHON={sys.executable} -S"]
+        asked = {"cwd": clone, "env": clean_environment(PYTHONPATH=str(clone)), "text": True}
+        refused = subprocess.run(command, capture_output=True, check=False, **asked)
+        assert refused.stderr.startswith("Nothing is running in this clone")
+        with state.only_one(clone / ".local"):
+            state.write_environment(clone / ".local", {"PORT": "8001"})
+            shown = subprocess.run(command, capture_output=True, check=True, **asked)
+        assert "PORT=8001\n" in shown.stdout
+
     def test_its_lines_are_for_a_shell(self, clone):
         environment = role_urls(
             "postgres://postgres:p@127.0.0.1:5433/postgres", kept_secrets(clone / ".local")

@@ -3,6 +3,7 @@
 PYTHON ?= python3
 VENV ?= .venv
 PYTEST_ARGS ?= -n 2
+BENCH ?= quick
 ARGS ?= help
 BIN := $(abspath $(VENV))/bin
 LAUNCHER := $(BIN)/python -m saas.launcher
@@ -15,11 +16,12 @@ install := @:
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check check-django format env shell manage migrations lock clean
+.PHONY: help run test bench check check-django format env shell manage migrations lock clean
 
 help:
 	@echo "make run         run the platform on http://localhost:8000 (PORT=, HOST=); Ctrl-C stops it"
 	@echo "make test        run every test (PYTEST_ARGS='tests/tenancy')"
+	@echo "make bench       compare what a request costs, 3 minutes (BENCH=full: 20)"
 	@echo "make check       lint, types, layers, migrations, deployment settings, OpenAPI"
 	@echo "make format      format the code and mend what ruff can mend"
 	@echo "make -s env      print the running platform's addresses as NAME=value lines"
@@ -36,6 +38,10 @@ run:
 test:
 	@$(install) requirements.txt requirements-dev.txt
 	@exec $(LAUNCHER) test -- $(PYTEST_ARGS)
+
+bench:
+	@$(install) requirements.txt requirements-bench.txt
+	@exec $(LAUNCHER) with-servers -- $(BIN)/python -m bench $(BENCH)
 
 check:
 	@$(install) requirements.txt requirements-dev.txt

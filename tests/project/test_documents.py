@@ -80,8 +80,8 @@ def test_what_crosses_organizations_is_documented_and_the_reverse(owner_connecti
 
 def test_every_dependency_has_its_reason():
     text = (DOCS / "dependencies.md").read_text()
-    for file in ("requirements.txt", "requirements-dev.txt", "requirements-embedded.txt"):
-        for name in re.findall(r"^([\w.-]+)(?:\[[\w,]+\])?==", (ROOT / file).read_text(), re.MULTILINE):
+    for file in ROOT.glob("requirements*.txt"):
+        for name in re.findall(r"^([\w.-]+)(?:\[[\w,]+\])?==", file.read_text(), re.MULTILINE):
             assert f"| {name} |" in text, name
 
 

@@ -1,0 +1,98 @@
+"""Runs groups of scenarios in turn, and keeps what each run took."""
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from bench import load
+from bench.accounting import Meter, Spread, medians, microseconds_a_request, ratios, spread
+from bench.messages import Messages
+from bench.scenarios import HASHING, Group, Scenario
+from bench.sides import Side
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    load: load.Load
+    microseconds: dict[str, float]
+
+
+@dataclass
+class Series:
+    """The runs of one scenario, one a round."""
+
+    scenario: Scenario
+    runs: list[Run] = field(default_factory=list)
+
+    @property
+    def rates(self) -> list[float]:
+        return [run.load.a_second for run in self.runs]
+
+    @property
+    def rate(self) -> Spread:
+        return spread(self.rates)
+
+    def latency(self, name: str) -> float:
+        return spread([getattr(run.load, name) for run in self.runs]).median
+
+    @property
+    def microseconds(self) -> dict[str, float]:
+        """CPU time a request, by process tree."""
+        return medians(run.microseconds for run in self.runs)
+
+    @property
+    def total_microseconds(self) -> Spread:
+        """Of all but the client."""
+        return spread(
+            [sum(spent for name, spent in run.microseconds.items() if name != "client") for run in self.runs]
+        )
+
+
+Results = dict[str, dict[str, Series]]
+
+
+class Bench:
+    def __init__(
+        self, sides: Mapping[str, Side], messages: Messages, shared: Mapping[str, int], directory: Path
+    ) -> None:
+        """`shared` are the process trees that all sides use, by name."""
+        self._sides, self._messages, self._shared = sides, messages, shared
+        self._directory = directory
+
+    def measure(self, group: Group, *, rounds: int, seconds: int) -> dict[str, Series]:
+        """Every scenario once a round, after a warm-up. Raises WrongAnswers."""
+        series = {scenario.name: Series(scenario) for scenario in group.scenarios}
+        for scenario in group.scenarios:
+            self._run(scenario, group.warm_up)
+        for number in range(rounds):
+            print(f"{group.name}: round {number + 1} of {rounds}", flush=True)
+            for scenario in group.scenarios:
+                time.sleep(group.pause)
+                series[scenario.name].runs.append(self._run(scenario, seconds))
+        return series
+
+    def _run(self, scenario: Scenario, seconds: int) -> Run:
+        if scenario.name == HASHING:
+            hashed = load.hash_passwords(seconds)
+            return Run(hashed, microseconds_a_request({"client": hashed.client_seconds}, hashed.requests))
+        side = self._sides[scenario.side]
+        file = scenario.prepare(self._messages, self._directory, seconds)
+        meter = Meter({"server": side.pid, **self._shared})
+        try:
+            answered = load.send(
+                side.port, file, seconds=seconds, once=scenario.once, connections=scenario.connections
+            )
+        except load.WrongAnswers as error:
+            raise load.WrongAnswers(f"{scenario.name} on {side.name}: {error}") from None
+        spent = {**meter.spent(), "client": answered.client_seconds}
+        return Run(answered, microseconds_a_request(spent, answered.requests))
+
+
+def held_against(series: Mapping[str, Series]) -> dict[tuple[str, str], Spread]:
+    """The ratio of each scenario's rate to each of its references, round by round."""
+    return {
+        (name, reference): ratios(each.rates, series[reference].rates)
+        for name, each in series.items()
+        for reference in each.scenario.references
+    }

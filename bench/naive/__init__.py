@@ -1,0 +1,1 @@
+"""The usual Django way, as tutorials have it: what one would write without this platform."""

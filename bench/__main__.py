@@ -1,6 +1,7 @@
 """`make bench`: every side on servers of its own, measured in turn; a table, bench/results.json, bench/report.html."""
 
 import argparse
+import json
 import os
 import signal
 import subprocess
@@ -9,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-from bench import answers, report, scenarios
+from bench import answers, crowds, report, scenarios
 from bench.data import fill
 from bench.environment import directory, enter_production
 from bench.load import HERE, WrongAnswers
@@ -17,7 +18,7 @@ from bench.measuring import Bench, Results
 from bench.messages import Messages
 from bench.naive import database as naive_database
 from bench.people import Person, sample
-from bench.sides import Side, all_sides, database_pid, redis_pid
+from bench.sides import Side, all_sides, database_pid, platform, redis_pid
 from bench.tokens import Signer
 from saas.launcher.errors import LauncherError
 
@@ -31,13 +32,16 @@ PREPARATION = (
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
-    parser.add_argument("mode", choices=("quick", "full"), nargs="?", default="quick")
+    parser.add_argument("mode", choices=("quick", "full", *crowds.CROWDS), nargs="?", default="quick")
     options = parser.parse_args()
     # A plain exit, so that what was started is stopped.
     signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
     enter_production()
     try:
-        compare(options.mode)
+        if options.mode in crowds.CROWDS:
+            crowd(options.mode)
+        else:
+            compare(options.mode)
     except (LauncherError, WrongAnswers) as error:
         print(error, file=sys.stderr)
         return 1
@@ -69,21 +73,31 @@ def compare(mode: str) -> None:
     show(results, facts)
 
 
+def crowd(name: str) -> None:
+    prepare(sessions=crowds.SESSIONS)
+    with running([platform("us", "the platform as it is")]) as sides:
+        found = crowds.run(sides["us"], name)
+    (HERE / "results.json").write_text(json.dumps({**report.machine(), "crowd": found}, indent=2) + "\n")
+
+
 def prepare(*, sessions: int) -> tuple[list[Person], list[Person], Messages]:
     """Keys, roles, tables and people."""
     for command in PREPARATION:
         subprocess.run([sys.executable, "manage.py", *command], check=True, stdout=subprocess.DEVNULL)
     people, admins = sample(USERS, size=USERS, sessions=sessions)
     fill(os.environ["OWNER_DATABASE_URL"], users=USERS, sampled=[*people, *admins])
+    return people, admins, messages_of(people, admins)
+
+
+def messages_of(people: list[Person], admins: list[Person]) -> Messages:
     signer = Signer(keys=Path(os.environ["JWT_KEYS_DIR"]), issuer=os.environ["PUBLIC_URL"])
-    secret = os.environ["STRIPE_WEBHOOK_SECRET"]
-    return people, admins, Messages(people, admins, signer=signer, webhook_secret=secret)
+    return Messages(people, admins, signer=signer, webhook_secret=os.environ["STRIPE_WEBHOOK_SECRET"])
 
 
 @contextmanager
-def running(sides: list[Side]) -> Iterator[dict[str, Side]]:
+def running(sides: list[Side], *, first_redis_database: int = 1) -> Iterator[dict[str, Side]]:
     with ExitStack() as stack:
-        for number, side in enumerate(sides, start=1):
+        for number, side in enumerate(sides, start=first_redis_database):
             stack.callback(side.stop)
             side.start(directory(), redis_database=number)
         yield {side.name: side for side in sides}

@@ -19,8 +19,7 @@ def answer(port: int, message: bytes) -> tuple[int, Any]:
     ):
         connection.sendall(message)
         response.begin()
-        body = response.read()
-        return response.status, json.loads(body) if body else None
+        return response.status, json.loads(response.read())
 
 
 def refuse_differences(sides: Iterable[Side], message: bytes) -> None:

@@ -22,6 +22,7 @@ PRODUCTION = {
     "SENDGRID_API_KEY": "SG.for-the-benchmark",
     # The receiver takes the event's own snapshot where Stripe can't be asked.
     "STRIPE_SECRET_KEY": "",
+    "BCRYPT_ROUNDS": "12",
     "WEB_WORKERS": str(WORKERS),
     "DJANGO_SETTINGS_MODULE": "saas.settings",
 }

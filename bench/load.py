@@ -60,7 +60,8 @@ def _run(command: list[str]) -> tuple[dict[str, float], float]:
     """The last line of its output, and the CPU seconds that it took."""
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     assert process.stdout is not None
-    output = process.stdout.read()
+    with process.stdout:
+        output = process.stdout.read()
     _, status, usage = os.wait4(process.pid, 0)
     process.returncode = os.waitstatus_to_exitcode(status)
     if process.returncode != 0:

@@ -1,11 +1,12 @@
 """Runs groups of scenarios in turn, and keeps what each run took."""
 
+import itertools
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from bench import load
+from bench import answers, load
 from bench.accounting import Meter, Spread, medians, microseconds_a_request, ratios, spread
 from bench.messages import Messages
 from bench.scenarios import HASHING, Group, Scenario
@@ -64,6 +65,7 @@ class Bench:
         """Every scenario once a round, after a warm-up. Raises WrongAnswers."""
         series = {scenario.name: Series(scenario) for scenario in group.scenarios}
         for scenario in group.scenarios:
+            self._refuse_wrong_answer(scenario)
             self._run(scenario, group.warm_up)
         for number in range(rounds):
             print(f"{group.name}: round {number + 1} of {rounds}", flush=True)
@@ -71,6 +73,13 @@ class Bench:
                 time.sleep(group.pause)
                 series[scenario.name].runs.append(self._run(scenario, seconds))
         return series
+
+    def _refuse_wrong_answer(self, scenario: Scenario) -> None:
+        """wrk counts a redirect among what succeeded."""
+        for message in itertools.islice(scenario.make(self._messages, 1), 1):
+            status, body = answers.answer(self._sides[scenario.side].port, message)
+            if status != 200:
+                raise load.WrongAnswers(f"{scenario.name} on {scenario.side}: {status} {body}")
 
     def _run(self, scenario: Scenario, seconds: int) -> Run:
         if scenario.name == HASHING:

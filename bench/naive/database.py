@@ -31,6 +31,8 @@ def create(superuser_url: str, people: Iterable[Person], name: str = ROLE) -> st
     """Make the role, the database and its tables, fill them, and return the role's URL."""
     password = secrets.token_urlsafe(24)
     with psycopg.connect(superuser_url, autocommit=True) as superuser:
+        superuser.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name)))
+        superuser.execute(sql.SQL("DROP ROLE IF EXISTS {}").format(sql.Identifier(name)))
         superuser.execute(
             sql.SQL("CREATE ROLE {} LOGIN PASSWORD {}").format(sql.Identifier(name), sql.Literal(password))
         )

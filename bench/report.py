@@ -110,7 +110,7 @@ def _section(group: str, series: dict[str, Series]) -> str:
     return (
         f"<h2>{html.escape(group)}</h2>"
         f"<h3>Requests a second</h3>{_bars(rates)}<h3>CPU microseconds a request</h3>{_bars(costs)}"
-        f"<table><tr><th>Ratio of rates</th><th>median (lowest–highest)</th></tr>{rows}</table>"
+        f"<table><tr><th>Ratio</th><th>median (lowest–highest)</th></tr>{rows}</table>"
     )
 
 

@@ -25,6 +25,8 @@ class Scenario:
     references: tuple[str, ...] = ()
     once: bool = False
     connections: int = CONNECTIONS
+    # Sent to the same side meanwhile, unmeasured.
+    beside: "Scenario | None" = None
 
     def prepare(self, messages: Messages, directory: Path, seconds: float) -> Path:
         """The file of its requests: made anew for each run where none may be sent twice."""
@@ -44,10 +46,16 @@ class Group:
     # Between two runs, for what the one before left behind.
     pause: float = 0
     warm_up: int = 1
+    # Which figure of a load is compared.
+    figure: str = "a_second"
 
 
 def _me(messages: Messages, seconds: float) -> Iterable[bytes]:
     return messages.read_me()
+
+
+def _members(messages: Messages, seconds: float) -> Iterable[bytes]:
+    return messages.read_members()
 
 
 READS = Group(
@@ -66,7 +74,7 @@ ROUTES = Group(
     {"quick": 1, "full": 6},
     (
         Scenario("limit", "limit", _me),
-        Scenario("GET /users/org", "us-cached", lambda messages, _: messages.read_members(), ("limit",)),
+        Scenario("GET /users/org", "us-cached", _members, ("limit",)),
         Scenario("PATCH /users/me", "us-cached", lambda messages, _: messages.change_me(), ("limit",)),
         Scenario("POST /auth/validate", "us-cached", lambda messages, _: messages.validate(), ("limit",)),
         Scenario(
@@ -88,7 +96,7 @@ ROUTES = Group(
 HASHING = "bcrypt alone"
 LOGINS = Group(
     "log-ins",
-    {"quick": 3, "full": 10},
+    {"quick": 2, "full": 10},
     (
         Scenario(HASHING, "", lambda messages, _: ()),
         Scenario(
@@ -102,8 +110,39 @@ LOGINS = Group(
     pause=0.5,
     warm_up=2,
 )
-GROUPS = (READS, ROUTES, LOGINS)
-ROUNDS = {"quick": 5, "full": 9}
+STORM = Group(
+    "reads in a storm of log-ins, by their p95",
+    {"full": 6},
+    (
+        Scenario("in calm", "us-cached", _me),
+        Scenario(
+            "in the storm",
+            "us-cached",
+            _me,
+            ("in calm",),
+            beside=Scenario("log-ins", "us-cached", lambda messages, _: messages.log_in(), connections=16),
+        ),
+    ),
+    # So long may the storm's last log-ins still be hashed.
+    pause=2,
+    figure="p95",
+)
+SIZES = Group(
+    "1,000,000 users beside 1,000",
+    {"million": 3},
+    (
+        Scenario("GET /users/me, 1,000", "us", _me),
+        Scenario("GET /users/me, 1,000,000", "us-million", _me, ("GET /users/me, 1,000",)),
+        Scenario("GET /users/org, 1,000", "us", _members),
+        Scenario("GET /users/org, 1,000,000", "us-million", _members, ("GET /users/org, 1,000",)),
+    ),
+)
+ALL = (READS, ROUTES, LOGINS, STORM, SIZES)
+ROUNDS = {"quick": 5, "full": 9, "million": 9}
+
+
+def groups(mode: str) -> list[Group]:
+    return [group for group in ALL if mode in group.seconds]
 
 
 def spare_sessions(mode: str) -> int:

@@ -1,13 +1,16 @@
 """Reads of people and sessions. Each runs inside the organization's context, but for organization_of_email."""
 
+from typing import TypeVar
 from uuid import UUID
 
 from django.db import connection
-from django.db.models import Q, QuerySet
+from django.db.models import Model, Q, QuerySet
 
 from accounts.models import Session, User
 from accounts.tokens import InvalidToken
 from saas.kit import clock
+
+M = TypeVar("M", bound=Model)
 
 ORGANIZATION_FOR_EMAIL = "SELECT tenancy.organization_for_email(%s)"
 
@@ -20,13 +23,18 @@ def organization_of_email(email: str) -> UUID | None:
     return organization_id
 
 
+def one_or_none(rows: QuerySet[M]) -> M | None:
+    """What `first` says of at most one row, without asking PostgreSQL to put it in order."""
+    return next(iter(rows.order_by()), None)
+
+
 def live_session(*, session_id: UUID, user_id: UUID) -> Session | None:
-    return live_sessions(user_id).select_related("user").filter(id=session_id).first()
+    return one_or_none(live_sessions(user_id).select_related("user").filter(id=session_id))
 
 
 def profile(user_id: UUID) -> User:
     """Raises InvalidToken if the person was removed while Redis still vouched for the session."""
-    user = User.objects.select_related("organization").filter(id=user_id).first()
+    user = one_or_none(User.objects.select_related("organization").filter(id=user_id))
     if user is None:
         raise InvalidToken
     return user

@@ -15,6 +15,7 @@ if MADE_METRICS_DIR:
     os.environ["PROMETHEUS_MULTIPROC_DIR"] = tempfile.mkdtemp(prefix="saas-metrics-")
 METRICS_DIR = Path(os.environ["PROMETHEUS_MULTIPROC_DIR"])
 
+import gunicorn.glogging  # noqa: E402
 from prometheus_client.multiprocess import mark_process_dead  # noqa: E402
 
 from saas import settings  # noqa: E402
@@ -45,13 +46,21 @@ limit_request_field_size = 8190
 forwarded_allow_ips = ""
 control_socket_disable = True
 
+
+class Logger(gunicorn.glogging.Logger):
+    """Each request has its line from saas.access; gunicorn would build one of its own for nobody."""
+
+    def access(self, resp: Any, req: Any, environ: Any, request_time: Any) -> None:
+        return None
+
+
+logger_class = Logger
 accesslog = None
 logconfig_dict: dict[str, Any] = {
     **settings.LOGGING,
     "loggers": {
         **settings.LOGGING["loggers"],
         "gunicorn.error": {"handlers": ["stderr"], "level": "INFO", "propagate": False},
-        # Each request has its line from saas.access.
         "gunicorn.access": {"handlers": [], "level": "CRITICAL", "propagate": False},
     },
 }

@@ -1,6 +1,7 @@
 """Shapes of requests and answers. What is unknown or of another type is refused, never dropped."""
 
 import zoneinfo
+from functools import cache
 from typing import Any
 
 from django.conf import settings
@@ -16,6 +17,8 @@ from saas.kit.serializers import (
 )
 from tenancy.models import Role
 
+# It walks the file system, and what it finds changes with the installation alone.
+available_timezones = cache(zoneinfo.available_timezones)
 SCOPES = ("local", "others", "global")
 
 
@@ -154,7 +157,7 @@ class ProfileChange(StrictSerializer):
         return value
 
     def validate_timezone(self, value: str) -> str:
-        if value == "localtime" or value not in zoneinfo.available_timezones():
+        if value == "localtime" or value not in available_timezones():
             raise serializers.ValidationError(
                 "Give a time zone's name, such as Europe/Berlin.", "unknown_timezone"
             )

@@ -44,13 +44,16 @@ class MisplacedJob(RuntimeError):
 
 
 class UntilItLands(BaseRetryStrategy):
-    """Waits 5 s, doubling up to an hour, for three days: longer than a provider is down."""
+    """Waits 5 s, doubling up to an hour, for three days: longer than a provider is down.
+
+    An exception may name its own seconds, as `retry_in`.
+    """
 
     def get_retry_decision(self, *, exception: BaseException, job: Job) -> RetryDecision | None:
         if job.attempts >= MAX_ATTEMPTS or isinstance(exception, MisplacedJob):
             return None
         seconds = min(LONGEST_RETRY_SECONDS, FIRST_RETRY_SECONDS * 2 ** min(job.attempts, 10))
-        return RetryDecision(retry_in={"seconds": seconds})
+        return RetryDecision(retry_in={"seconds": getattr(exception, "retry_in", seconds)})
 
 
 Function = Callable[..., Any]

@@ -24,6 +24,12 @@ NO_CONNECTION = (
 )
 
 
+class AnswerLost(Exception):
+    """Whether the provider took the mail is open. Its one repetition is worth more once the provider is well."""
+
+    retry_in = 3600
+
+
 def state_after(error: Exception) -> MailState:
     """FAILED if the provider refused the mail for good, QUEUED if it certainly did not take it.
 

@@ -18,7 +18,7 @@ from prometheus_client import Counter
 from saas.kit import clock
 from tenancy.context import current_organization_id, org_context
 from tenancy.jobs import defer
-from tenancy.mail_failures import state_after
+from tenancy.mail_failures import AnswerLost, state_after
 from tenancy.models import Mail, MailState, Organization, Role, UndeliverableAddress
 
 logger = logging.getLogger(__name__)
@@ -85,6 +85,8 @@ def send_mail(organization_id: UUID, *, mail_id: UUID) -> None:
         MAILS.labels("refused" if state == MailState.FAILED else "failed").inc()
         with org_context(organization_id):
             Mail.objects.filter(id=mail_id).update(state=state, error=str(error)[:2000])
+        if state == MailState.SENDING:
+            raise AnswerLost from error
         if state != MailState.FAILED:
             raise
         logger.warning("The provider refused the mail %s for good", mail_id)

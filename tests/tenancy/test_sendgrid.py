@@ -2,6 +2,8 @@
 
 import base64
 import json
+from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
 
 import pytest
 from anymail.exceptions import AnymailAPIError
@@ -10,6 +12,8 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from prometheus_client import REGISTRY
 
 from tenancy.context import org_context
+from tenancy.jobs import UntilItLands
+from tenancy.mail_failures import AnswerLost
 from tenancy.mails import send_mail
 from tenancy.models import Mail, MailState, UndeliverableAddress
 from tests.accounts.asking import assert_refused
@@ -90,9 +94,12 @@ class TestSending:
         sendgrid.is_silent = True
         settings.ANYMAIL |= {"REQUESTS_TIMEOUT": 0.3}
         for _ in range(2):
-            with pytest.raises(AnymailAPIError):
+            with pytest.raises(AnswerLost) as lost:
                 send(welcome)
             assert kept(welcome).state == MailState.SENDING
+        # Not at once: a provider that hangs now may be well by then.
+        [wait] = [UntilItLands().get_retry_decision(exception=lost.value, job=SimpleNamespace(attempts=0))]
+        assert wait.retry_at - datetime.now(UTC) > timedelta(minutes=59)
         send(welcome)
         assert kept(welcome).state == MailState.UNKNOWN
         assert [message_id_of(mail) for mail in sendgrid.took] == [welcome.message_id] * 2

@@ -20,12 +20,18 @@ class HashedInTransaction(RuntimeError):
     """Hashing takes a fifth of a second; a transaction held open that long holds its locks and its connection."""
 
 
+class HashingBusy(Unavailable):
+    """All cores hash already, and went on doing so for as long as anybody waits."""
+
+    retry_after = WAIT_SECONDS
+
+
 @contextmanager
 def hashing_slot() -> Iterator[None]:
     if any(connection.in_atomic_block for connection in connections.all(initialized_only=True)):
         raise HashedInTransaction("a password was hashed with a database transaction open")
     if not _slots.acquire(timeout=WAIT_SECONDS):
-        raise Unavailable(retry_after=WAIT_SECONDS)
+        raise HashingBusy
     try:
         yield
     finally:

@@ -6,6 +6,7 @@ is never too late for it.
 
 import io
 import socket
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,6 +20,7 @@ from urllib3 import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.connection import HTTPConnection, HTTPSConnection
 
 _deadline: ContextVar[float] = ContextVar("deadline")
+_of_thread = threading.local()
 
 
 @contextmanager
@@ -32,9 +34,12 @@ def ending_at(moment: float) -> Iterator[None]:
 
 
 def session() -> requests.Session:
-    made = requests.Session()
-    made.mount("https://", _Adapter())
-    made.mount("http://", _Adapter())
+    """This thread's, with its connections: a new one each time would cost a handshake each time."""
+    if not hasattr(_of_thread, "session"):
+        _of_thread.session = requests.Session()
+        _of_thread.session.mount("https://", _Adapter())
+        _of_thread.session.mount("http://", _Adapter())
+    made: requests.Session = _of_thread.session
     return made
 
 

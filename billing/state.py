@@ -31,6 +31,8 @@ class Payment(models.TextChoices):
 ENDED = (Status.CANCELED, Status.INCOMPLETE_EXPIRED)
 LIVE = (Status.TRIALING, Status.ACTIVE)
 SUSPENDED = (Status.PAST_DUE, Status.UNPAID, Status.PAUSED)
+# Over, or not begun: neither to pay for nor in the way of another.
+WITHOUT_A_PLAN = (*ENDED, Status.INCOMPLETE)
 # Whichever comes first decides about the organization.
 PRECEDENCE = (*LIVE, *SUSPENDED, Status.INCOMPLETE, *ENDED)
 

@@ -27,37 +27,37 @@ TOLERANCE_SECONDS = 300
 T = TypeVar("T")
 
 
-class PaymentProviderError(DomainError):
-    """`is_definite`: Stripe answered, so it repeats that answer to the idempotency key for a day."""
+class ProviderFailure(DomainError):
+    """A call to Stripe that came to nothing.
+
+    `is_definite`: Stripe answered, so it repeats that answer to the idempotency key for a day. Otherwise nobody
+    knows what became of the call.
+    """
 
     is_definite = False
+
+
+class PaymentProviderError(ProviderFailure):
     code = "payment_provider_error"
     status = 502
     title = "Payment provider error"
     detail = "The payment provider refused this. Nothing was changed; try again, or ask support."
 
 
-class PaymentProviderUnavailable(DomainError):
-    """`is_definite` as for PaymentProviderError; otherwise nobody knows what became of the call."""
-
-    is_definite = False
+class PaymentProviderUnavailable(ProviderFailure):
     code = "payment_provider_unavailable"
     status = 503
     title = "Payment provider unavailable"
     detail = "The payment provider does not answer just now. Nothing was changed; try again soon."
-
-    def __init__(self) -> None:
-        super().__init__(headers={"Retry-After": "10"})
+    retry_after = 10
 
 
-class BillingNotConfigured(DomainError):
+class BillingNotConfigured(ProviderFailure):
     code = "billing_not_configured"
     status = 503
     title = "Billing not configured"
     detail = "This installation has no account at the payment provider."
-
-    def __init__(self) -> None:
-        super().__init__(headers={"Retry-After": "3600"})
+    retry_after = 3600
 
 
 class InvalidSignature(DomainError):
@@ -114,7 +114,8 @@ def is_configured() -> bool:
 def call(operation: str, function: Callable[[StripeClient], T], *, seconds: float = OPERATION_SECONDS) -> T:
     """Run calls to Stripe within `seconds` in all.
 
-    Raises BillingNotConfigured, NotAtStripe, KeyReused, PaymentProviderError or PaymentProviderUnavailable.
+    Raises a ProviderFailure: BillingNotConfigured, PaymentProviderUnavailable, or a PaymentProviderError, of
+    which NotAtStripe and KeyReused are special ones.
     """
     if not is_configured():
         raise BillingNotConfigured
@@ -134,9 +135,7 @@ def call(operation: str, function: Callable[[StripeClient], T], *, seconds: floa
     return result
 
 
-def _translated(
-    operation: str, error: stripe.StripeError
-) -> PaymentProviderError | PaymentProviderUnavailable:
+def _translated(operation: str, error: stripe.StripeError) -> ProviderFailure:
     status = error.http_status or 0
     # 409: the same creation is under way under its idempotency key, in another request.
     is_definite = status not in (0, 409, 429)

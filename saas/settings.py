@@ -165,7 +165,7 @@ EMAIL_BACKEND = env.text(
     if IS_DEVELOPMENT
     else "anymail.backends.sendgrid.EmailBackend",
 )
-EMAIL_FILE_PATH = BASE_DIR / ".local" / "mail"
+EMAIL_FILE_PATH = env.text("EMAIL_FILE_PATH", str(BASE_DIR / ".local" / "mail"))
 EMAIL_TIMEOUT = 10
 DEFAULT_FROM_EMAIL = env.text("DEFAULT_FROM_EMAIL", "no-reply@localhost")
 ANYMAIL = {

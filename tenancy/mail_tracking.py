@@ -32,9 +32,7 @@ class MailReportsNotConfigured(DomainError):
     status = 503
     title = "Mail reports not configured"
     detail = "No key is set to verify the mail provider's reports with, so none is believed."
-
-    def __init__(self) -> None:
-        super().__init__(headers={"Retry-After": "3600"})
+    retry_after = 3600
 
 
 @csrf_exempt

@@ -61,13 +61,6 @@ def active_owners() -> list[Any]:
     )
 
 
-def resend_mail(mail: Mail) -> None:
-    """Send a mail again as a new one, under a new Message-ID."""
-    mail.state, mail.message_id, mail.crashes = MailState.QUEUED, f"<{uuid4()}@{mail_domain()}>", 0
-    mail.save(update_fields=["state", "message_id", "crashes"])
-    defer("send_mail", mail_id=str(mail.id))
-
-
 def send_mail(organization_id: UUID, *, mail_id: UUID) -> None:
     """Send one mail with no transaction open. Raises what may pass: the queue tries again.
 

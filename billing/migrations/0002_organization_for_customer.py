@@ -1,19 +1,15 @@
 from django.db import migrations
 
+from tenancy.database_functions import create_lookup
+
 # Before there is a context, the webhook and the worker need to know whose customer an event is about.
-CREATE = """
-CREATE FUNCTION tenancy.organization_for_stripe_customer(customer text) RETURNS uuid
-LANGUAGE sql STABLE SECURITY DEFINER
-SET search_path = pg_catalog, pg_temp
-AS $$
-    SELECT organization_id FROM public.billing_customer WHERE stripe_id = customer
-$$;
-REVOKE ALL ON FUNCTION tenancy.organization_for_stripe_customer(text) FROM PUBLIC;
-GRANT EXECUTE ON FUNCTION tenancy.organization_for_stripe_customer(text) TO saas_app;
-GRANT CREATE ON SCHEMA tenancy TO saas_lookup;
-ALTER FUNCTION tenancy.organization_for_stripe_customer(text) OWNER TO saas_lookup;
-REVOKE CREATE ON SCHEMA tenancy FROM saas_lookup;
-"""
+CREATE = create_lookup(
+    "organization_for_stripe_customer",
+    "customer text",
+    "uuid",
+    "SELECT organization_id FROM public.billing_customer WHERE stripe_id = customer",
+    executor="saas_app",
+)
 
 
 class Migration(migrations.Migration):

@@ -16,8 +16,8 @@ from billing.reading import moment
 from billing.selectors import customer as own_customer
 from billing.services.events import queue_refresh
 from billing.services.subscriptions import has_subscription, lock_customer
-from billing.state import ENDED, Status
-from billing.stripe_client import KeyReused, PaymentProviderError, PaymentProviderUnavailable, StripeClient
+from billing.state import WITHOUT_A_PLAN
+from billing.stripe_client import KeyReused, PaymentProviderUnavailable, ProviderFailure, StripeClient
 from saas.kit import clock
 from saas.kit.errors import DomainError
 from tenancy.context import org_context
@@ -30,9 +30,6 @@ ABANDONED_AFTER = timedelta(seconds=60)
 HANDED_OUT_FOR = timedelta(seconds=5)
 # Stripe forgets idempotency keys, and ends sessions, after a day.
 REUSED_FOR = timedelta(hours=23)
-
-ProviderFailure = PaymentProviderError | PaymentProviderUnavailable
-PROVIDER_FAILURES = (PaymentProviderError, PaymentProviderUnavailable)
 
 
 class SubscriptionExists(DomainError):
@@ -57,9 +54,7 @@ class CheckoutInProgress(DomainError):
     status = 409
     title = "Checkout in progress"
     detail = "Another checkout of this organization is just being made. Try again in a few seconds."
-
-    def __init__(self) -> None:
-        super().__init__(headers={"Retry-After": "5"})
+    retry_after = 5
 
 
 class NoBillingCustomer(DomainError):
@@ -104,7 +99,7 @@ def _try_checkout(organization_id: UUID, wanted: dict[str, str], until: float) -
         return customer
     try:
         session = _call("checkout", lambda client: _open_session(client, customer), until)
-    except PROVIDER_FAILURES as failure:
+    except ProviderFailure as failure:
         with org_context(organization_id):
             _note_failure(customer, failure)
         raise
@@ -191,7 +186,7 @@ def _expire_others(client: StripeClient, customer: Customer) -> None:
 
 def _refuse_subscribed(client: StripeClient, customer: Customer) -> None:
     for subscription in stripe_client.list_subscriptions(client, customer.stripe_id or ""):
-        if subscription["status"] not in (*ENDED, Status.INCOMPLETE):
+        if subscription["status"] not in WITHOUT_A_PLAN:
             raise SubscribedAtStripe(subscription["id"])
 
 

@@ -33,7 +33,7 @@ STRIPE_ID_CONSTRAINT = "billing_stripeevent_stripe_id_key"
 
 
 class OrganizationConflict(Exception):
-    """An event names one organization and belongs to another one's customer."""
+    """An event or a subscription is not about the organization that was to take it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,21 +127,14 @@ def _store(event: StripeEvent) -> bool:
 
 
 def organization_or_conflict(claims: list[str], customer_id: str) -> tuple[UUID | None, str]:
-    try:
-        return find_organization(claims, customer_id), ""
-    except OrganizationConflict as conflict:
-        return None, str(conflict)
-
-
-def find_organization(claims: list[str], customer_id: str) -> UUID | None:
-    """Whose event it is: what it names itself and whose customer it is must agree. Raises OrganizationConflict."""
+    """Whose event it is: what it names itself and whose customer it is must agree. Nobody's, and why, if not."""
     known = organization_of_customer(customer_id) if customer_id else None
     if len(claims) > 1:
-        raise OrganizationConflict(f"it names several organizations: {', '.join(claims)}")
+        return None, f"it names several organizations: {', '.join(claims)}"
     claimed = _existing_organization(claims[0]) if claims else None
     if claims and known and known != claimed:
-        raise OrganizationConflict(f"it names {claims[0]}, but {customer_id} belongs to {known}")
-    return known or claimed
+        return None, f"it names {claims[0]}, but {customer_id} belongs to {known}"
+    return known or claimed, ""
 
 
 def _existing_organization(claim: str) -> UUID | None:
@@ -209,11 +202,7 @@ def _fetch_if_possible(facts: EventFacts, seconds: float) -> Fetched | None:
     """The event is a hint; the truth is at Stripe. While it can't be asked, the event's own snapshot counts."""
     try:
         return fetch(facts.subscription_id, not_before=facts.created, seconds=seconds)
-    except (
-        stripe_client.PaymentProviderError,
-        stripe_client.PaymentProviderUnavailable,
-        stripe_client.BillingNotConfigured,
-    ):
+    except stripe_client.ProviderFailure:
         return None
 
 

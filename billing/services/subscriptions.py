@@ -12,9 +12,8 @@ from billing.models import Customer, Subscription
 from billing.plans import FREE, PLANS
 from billing.selectors import governing_subscription
 from billing.state import (
-    ENDED,
     LIVE,
-    SUSPENDED,
+    WITHOUT_A_PLAN,
     PaymentReport,
     Snapshot,
     Status,
@@ -38,8 +37,11 @@ class Change:
 
 def lock_customer() -> Customer:
     """The row of the organization in force, made if there is none. Held, it orders all that happens to its billing."""
+    rows = Customer.objects.select_for_update()
+    if customer := rows.first():
+        return customer
     Customer.objects.get_or_create()
-    return Customer.objects.select_for_update().get()
+    return rows.get()
 
 
 @transaction.atomic
@@ -82,7 +84,7 @@ def _note_milestones(customer: Customer, subscription: Subscription, before: Sub
 def allowed(subscription: Subscription | None) -> dict[str, Any]:
     """The organization's columns plan, access and seat_limit, as the subscription that governs it allows now."""
     plan, access = FREE, Access.FULL
-    if subscription is not None and subscription.status in (*LIVE, *SUSPENDED):
+    if subscription is not None and subscription.status not in WITHOUT_A_PLAN:
         plan = PLANS.get(subscription.plan, FREE)
         if subscription.state.is_suspended(now=clock.now(), grace=grace()):
             access = Access.READ_ONLY
@@ -119,4 +121,4 @@ def grace() -> timedelta:
 
 def has_subscription() -> bool:
     """Whether there is one to pay or to change: not ended, and not just begun."""
-    return Subscription.objects.exclude(status__in=[*ENDED, Status.INCOMPLETE]).exists()
+    return Subscription.objects.exclude(status__in=WITHOUT_A_PLAN).exists()

@@ -14,9 +14,10 @@ F = TypeVar("F", bound=Callable[..., Any])
 class DomainError(Exception):
     """Subclass it where it is raised. `title` and `detail` are for the client; nothing else reaches it.
 
-    `extra` becomes further members of the answer, so it must be fit for JSON.
+    `extra` becomes further members of the answer, so it must be fit for JSON. `retry_after` is in seconds.
     """
 
+    retry_after: float | None = None
     code = "internal_error"
     status = 500
     title = "Internal error"
@@ -28,6 +29,8 @@ class DomainError(Exception):
         super().__init__(detail or self.detail)
         self.detail = detail or self.detail
         self.headers = dict(headers or {})
+        if self.retry_after is not None:
+            self.headers.setdefault("Retry-After", str(max(1, math.ceil(self.retry_after))))
         self.extra = extra
 
 
@@ -75,7 +78,7 @@ class PayloadTooLarge(DomainError):
 
 
 class RateLimited(DomainError):
-    """`retry_after` is in seconds. Headers that are given, such as RateLimit, are sent too."""
+    """Headers that are given, such as RateLimit, are sent too."""
 
     code = "rate_limited"
     status = 429
@@ -83,8 +86,8 @@ class RateLimited(DomainError):
     detail = "There were too many requests. Wait as long as Retry-After says."
 
     def __init__(self, retry_after: float, *, headers: Mapping[str, str] | None = None) -> None:
-        seconds = str(max(1, math.ceil(retry_after)))
-        super().__init__(headers={"Retry-After": seconds, **(headers or {})})
+        self.retry_after = retry_after
+        super().__init__(headers=headers)
 
 
 class Unavailable(DomainError):
@@ -94,9 +97,7 @@ class Unavailable(DomainError):
     status = 503
     title = "Temporarily unavailable"
     detail = "A service that this needs does not answer. Try again soon."
-
-    def __init__(self, retry_after: int = 5) -> None:
-        super().__init__(headers={"Retry-After": str(retry_after)})
+    retry_after = 5
 
 
 @dataclass(frozen=True, slots=True)

@@ -96,6 +96,7 @@ def development_defaults(directory: Path, kept: Mapping[str, str], *, host: str,
         "PUBLIC_URL": f"http://localhost:{port}",
         "ALLOWED_HOSTS": "*" if host in WILDCARD_HOSTS else ",".join(dict.fromkeys(names)),
         "JWT_KEYS_DIR": str(directory / "jwt_keys"),
+        "EMAIL_FILE_PATH": str(directory / "mail"),
         **{name: kept[name] for name in ("SECRET_KEY", "TENANCY_CONTEXT_KEYS", "STRIPE_WEBHOOK_SECRET")},
     }
 

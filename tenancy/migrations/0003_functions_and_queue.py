@@ -1,25 +1,21 @@
 from django.db import migrations
 
+from tenancy.database_functions import create_lookup
+
 SUPPORT_ORGANIZATION = """
 INSERT INTO tenancy_organization (id, slug, name, plan, access, created_at)
 VALUES ('00000000-0000-0000-0000-000000000001', 'support', 'Support', 'free', 'full', now());
 """
 
 # The worker walks organizations in pages; each is then entered through its own context.
-ORGANIZATION_IDS = """
-CREATE FUNCTION tenancy.organization_ids(after uuid, page_size int) RETURNS SETOF uuid
-LANGUAGE sql STABLE SECURITY DEFINER
-SET search_path = pg_catalog, pg_temp
-AS $$
-    SELECT id FROM public.tenancy_organization WHERE id > after ORDER BY id LIMIT page_size
-$$;
-REVOKE ALL ON FUNCTION tenancy.organization_ids(uuid, int) FROM PUBLIC;
-GRANT EXECUTE ON FUNCTION tenancy.organization_ids(uuid, int) TO saas_worker;
-GRANT CREATE ON SCHEMA tenancy TO saas_lookup;
-ALTER FUNCTION tenancy.organization_ids(uuid, int) OWNER TO saas_lookup;
-REVOKE CREATE ON SCHEMA tenancy FROM saas_lookup;
-GRANT SELECT ON django_migrations TO saas_app;
-"""
+ORGANIZATION_IDS = create_lookup(
+    "organization_ids",
+    "after uuid, page_size int",
+    "SETOF uuid",
+    "SELECT id FROM public.tenancy_organization WHERE id > after ORDER BY id LIMIT page_size",
+    executor="saas_worker",
+)
+MIGRATIONS_SEEN = "GRANT SELECT ON django_migrations TO saas_app"
 
 # Nobody but the worker reads the queue: its rows name what every organization does.
 QUEUE = """
@@ -89,5 +85,6 @@ class Migration(migrations.Migration):
     operations = [
         migrations.RunSQL(SUPPORT_ORGANIZATION, migrations.RunSQL.noop),
         migrations.RunSQL(ORGANIZATION_IDS, "DROP FUNCTION tenancy.organization_ids(uuid, int)"),
+        migrations.RunSQL(MIGRATIONS_SEEN, "REVOKE SELECT ON django_migrations FROM saas_app"),
         migrations.RunSQL(QUEUE, NO_QUEUE),
     ]

@@ -4,6 +4,7 @@ from contextlib import contextmanager
 
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
+from django.urls import URLPattern
 
 CONTEXT = "SELECT set_config("
 
@@ -50,3 +51,12 @@ def queries():
 def is_waiting(connection):
     """Whether somebody waits for a lock in PostgreSQL."""
     return connection.execute("SELECT count(*) FROM pg_locks WHERE NOT granted").fetchone()[0]
+
+
+def patterns(entries):
+    """Every route below some entries of a URLconf."""
+    for entry in entries:
+        if isinstance(entry, URLPattern):
+            yield entry
+        else:
+            yield from patterns(entry.url_patterns)

@@ -7,7 +7,7 @@ from django.db import connection
 from django.http import HttpResponse
 from django.template import engines
 from django.template.response import TemplateResponse
-from django.urls import URLPattern, get_resolver, include, path
+from django.urls import get_resolver, include, path
 from django.views import View
 from django_redis import get_redis_connection
 from rest_framework.exceptions import ValidationError
@@ -18,7 +18,7 @@ from accounts.models import User
 from saas.access import declares
 from saas.kit.errors import NotFound
 from tenancy.context import organization_in_force
-from tests.accounts.asking import assert_refused, queries
+from tests.accounts.asking import assert_refused, patterns, queries
 from tests.conftest import Api
 
 OWNING = {"login", "logout", "refresh", "register", "checkout", "portal", "stripe_webhook"}
@@ -188,11 +188,3 @@ class TestViewsThatOwnTheirTransactions:
             )
         }
         assert found == OWNING
-
-
-def patterns(entries):
-    for entry in entries:
-        if isinstance(entry, URLPattern):
-            yield entry
-        else:
-            yield from patterns(entry.url_patterns)

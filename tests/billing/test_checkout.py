@@ -8,9 +8,12 @@ import pytest
 from django.db import connection, connections
 
 from billing import stripe_client
+from billing.models import Customer, Subscription
 from billing.services import checkout as service
 from billing.services.checkout import start_checkout
+from billing.services.subscriptions import write_down
 from billing.standin.faults import always, once
+from billing.state import Status
 from tenancy.context import org_context
 from tests.accounts.asking import assert_field_errors, assert_refused, jobs
 from tests.billing.conftest import customer_of
@@ -133,6 +136,16 @@ class TestCheckout:
         stripe.subscribe(alice)
         stripe.deliver_new()
         assert_refused(check_out(alice), 409, "subscription_exists")
+
+    def test_a_subscription_that_was_never_paid_is_not_in_the_way(self, stripe, alice):
+        subscription_id = stripe.subscribe(alice)
+        stripe.book.subscriptions[subscription_id]["status"] = Status.INCOMPLETE
+        with org_context(alice.organization_id):
+            begun = {"customer": Customer.objects.get(), "status": Status.INCOMPLETE, "plan": "starter"}
+            Subscription.objects.create(stripe_id=subscription_id, **begun)
+            write_down()
+        assert alice.api.get("/payments/subscription").json()["plan"] == "free"
+        assert check_out(alice, plan="professional").status_code == 201
 
     @pytest.mark.parametrize("plan", ["starter", "professional"])
     def test_one_that_paid_is_refused_before_the_webhook_comes(

@@ -18,6 +18,17 @@ def over_within(seconds):
     assert time.monotonic() - started_at < seconds
 
 
+def test_one_operation_after_another_goes_over_one_connection(stripe, monkeypatch):
+    accepted = []
+    take = stripe.standin.server.process_request
+    monkeypatch.setattr(
+        stripe.standin.server, "process_request", lambda *args: accepted.append(args) or take(*args)
+    )
+    for _ in range(3):
+        stripe_client.call("test", lambda client: client.v1.prices.list())
+    assert len(accepted) == 1
+
+
 # The second one's header is there in time, but its body is not.
 @pytest.mark.parametrize("pause", [0.3, 0.005])
 def test_a_byte_at_a_time(stripe, pause):

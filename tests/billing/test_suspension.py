@@ -1,11 +1,11 @@
 """Over every route: a suspended organization can't write what is its own, and everything else works as before."""
 
 import pytest
-from django.urls import URLPattern, get_resolver
+from django.urls import get_resolver
 
 from tenancy.context import org_context
 from tenancy.models import Organization
-from tests.accounts.asking import assert_refused
+from tests.accounts.asking import assert_refused, patterns
 
 # Writes that go on: a person's own, the way out, and what is no organization's.
 GO_ON = {
@@ -15,14 +15,6 @@ GO_ON = {
 # Those there are so far; whatever is added is refused without being named here.
 ORGANIZATIONS_WRITES = {("member", "patch"), ("member", "delete")}
 METHODS = ("post", "put", "patch", "delete")
-
-
-def patterns(entries):
-    for entry in entries:
-        if isinstance(entry, URLPattern):
-            yield entry
-        else:
-            yield from patterns(entry.url_patterns)
 
 
 def routes():

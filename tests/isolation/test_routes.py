@@ -3,6 +3,8 @@
 import pytest
 from django.urls import get_resolver
 
+from tests.accounts.asking import patterns
+
 # What takes any method is a function; nothing behind it belongs to an organization that a token names.
 ANY_METHOD = None
 PUBLIC = {
@@ -24,9 +26,8 @@ BY_ID = {
 
 
 def routes():
-    for pattern in get_resolver().url_patterns:
-        for inner in getattr(pattern, "url_patterns", [pattern]):
-            yield inner.name, methods_of(inner.callback)
+    for pattern in patterns(get_resolver().url_patterns):
+        yield pattern.name, methods_of(pattern.callback)
 
 
 def methods_of(view):

@@ -65,6 +65,7 @@ class Stack:
             "SECRET_KEY",
             "TENANCY_CONTEXT_KEYS",
             "JWT_KEYS_DIR",
+            "EMAIL_FILE_PATH",
             "PUBLIC_URL",
         ):
             self.environment.pop(name, None)

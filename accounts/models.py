@@ -23,6 +23,8 @@ class User(TenantModel, AbstractBaseUser):
     email_key = models.GeneratedField(
         expression=Lower("email"), output_field=models.CharField(max_length=254), db_persist=True, unique=True
     )
+    # What the address is to become once the link that was mailed there is used.
+    pending_email = models.EmailField(max_length=254, blank=True, default="", db_default="")
     email_verified_at = models.DateTimeField(null=True, blank=True)
     name = models.CharField(max_length=200, blank=True)
     role = models.CharField(max_length=16, choices=Role.choices, default=Role.MEMBER)
@@ -94,3 +96,22 @@ class Session(TenantModel):
 
     def __str__(self) -> str:
         return str(self.id)
+
+
+class Invitation(TenantModel):
+    """Asks somebody into the organization; it is removed when they come, and can't be used once it has run out."""
+
+    email = models.EmailField(max_length=254)
+    role = models.CharField(max_length=16, choices=Role.choices, default=Role.MEMBER)
+    invited_by = models.ForeignKey(User, on_delete=models.SET_NULL, null=True, related_name="+")
+    created_at = models.DateTimeField(auto_now_add=True)
+    expires_at = models.DateTimeField()
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint("organization", Lower("email"), name="invitation_once_an_address"),
+            models.CheckConstraint(name="invitation_role_known", condition=models.Q(role__in=Role.values)),
+        ]
+
+    def __str__(self) -> str:
+        return self.email

@@ -32,14 +32,16 @@ class SimilarityValidator(UserAttributeSimilarityValidator):
         super().__init__(user_attributes=("email", "name", "organization_name"), max_similarity=0.7)
 
 
-def check_new_password(password: str, *, email: str, name: str, organization_name: str) -> None:
-    """Raises ValidationFailed with every reason why the password is refused."""
+def check_new_password(
+    password: str, *, email: str, name: str, organization_name: str, field: str = "password"
+) -> None:
+    """Raises ValidationFailed of the field with every reason why the password is refused."""
     about = SimpleNamespace(email=email, name=name, organization_name=organization_name, _meta=User._meta)
     try:
         validate_password(password, about)  # type: ignore[arg-type]
     except ValidationError as error:
         raise ValidationFailed(
-            FieldError(("password",), each.code or "invalid", each.messages[0]) for each in error.error_list
+            FieldError((field,), each.code or "invalid", each.messages[0]) for each in error.error_list
         ) from error
 
 

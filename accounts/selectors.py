@@ -6,9 +6,10 @@ from uuid import UUID
 from django.db import connection
 from django.db.models import Model, Q, QuerySet
 
-from accounts.models import Session, User
-from accounts.tokens import InvalidToken
+from accounts.models import Invitation, Session, User
+from accounts.tokens import Claims, InvalidToken
 from saas.kit import clock
+from tenancy.context import org_context
 
 M = TypeVar("M", bound=Model)
 
@@ -40,6 +41,12 @@ def profile(user_id: UUID) -> User:
     return user
 
 
+def email_of(claims: Claims) -> str:
+    """The caller's own, in a context of its own. Raises InvalidToken if the person was removed."""
+    with org_context(claims.org_id):
+        return profile(claims.user_id).email
+
+
 def live_sessions(user_id: UUID) -> QuerySet[Session]:
     """Neither revoked nor run out, of a user who is not deactivated; the latest first."""
     return Session.objects.filter(
@@ -57,3 +64,14 @@ def members(*, role: str = "", status: str = "", q: str = "") -> QuerySet[User]:
     if q:
         people = people.filter(Q(email__icontains=q) | Q(name__icontains=q))
     return people
+
+
+def pending_invitations() -> QuerySet[Invitation]:
+    """Neither used nor taken back, and not run out; in a stable order."""
+    return Invitation.objects.filter(expires_at__gt=clock.now()).order_by("created_at", "id")
+
+
+def seats_taken(*, but_for: str = "") -> int:
+    """By active members, and kept for who is invited, `but_for` an address."""
+    invited = pending_invitations().exclude(email__iexact=but_for)
+    return User.objects.filter(deactivated_at=None).count() + invited.count()

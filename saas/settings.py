@@ -139,7 +139,7 @@ AUTH_PASSWORD_VALIDATORS = [
     {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
     {"NAME": "accounts.passwords.SimilarityValidator"},
 ]
-REGISTRATION_MODE = env.choice("REGISTRATION_MODE", "instant", ["instant"])
+REGISTRATION_MODE = env.choice("REGISTRATION_MODE", "instant", ["instant", "verified"])
 JWT_KEYS_DIR = Path(env.text("JWT_KEYS_DIR", str(BASE_DIR / ".local" / "jwt_keys")))
 JWT_ISSUER = env.text("JWT_ISSUER", PUBLIC_URL)
 JWT_AUDIENCE = env.text("JWT_AUDIENCE", "saas-api")

@@ -30,19 +30,20 @@ RESENDS_AFTER_A_CRASH = 1
 LINK = re.compile(r"(?P<label>[^\n]+):\n(?P<url>https?://\S+)")
 
 
-def queue_mail(message: str, *, user_id: UUID, occasion: str = "", **facts: Any) -> None:
+def queue_mail(
+    message: str, *, user_id: UUID | None = None, address: str = "", occasion: str = "", **facts: Any
+) -> None:
     """Queue a mail in the caller's transaction, unless it was queued for this user and occasion before.
 
-    `facts` must be fit for JSON and are the template's further variables. Raises
-    TemplateDoesNotExist, or NoOrganizationContext outside org_context().
+    It goes to the address that the user has when it is sent, or to `address`. `facts` must be fit for JSON and
+    are the template's further variables. Raises TemplateDoesNotExist, or NoOrganizationContext outside
+    org_context().
     """
     current_organization_id()
     get_template(template_name(message))
+    once: dict[str, Any] = {"user_id": user_id, "address": address, "message": message, "occasion": occasion}
     mail, is_new = Mail.objects.get_or_create(
-        user_id=user_id,
-        message=message,
-        occasion=occasion,
-        defaults={"facts": facts, "message_id": f"<{uuid4()}@{mail_domain()}>"},
+        **once, defaults={"facts": facts, "message_id": f"<{uuid4()}@{mail_domain()}>"}
     )
     if is_new:
         defer("send_mail", mail_id=str(mail.id))
@@ -94,11 +95,13 @@ def _begin(mail_id: UUID) -> EmailMultiAlternatives | None:
     if mail is None or mail.state not in (MailState.QUEUED, MailState.SENDING):
         return None
     mail.crashes += mail.state == MailState.SENDING
-    user: Any = get_user_model().objects.get(pk=mail.user_id)
-    address = str(user.email)
+    user: Any = mail.user
+    address = mail.address or str(user.email)
     if mail.crashes > RESENDS_AFTER_A_CRASH:
         mail.state = MailState.UNKNOWN
-    elif user.deactivated_at or UndeliverableAddress.objects.filter(address=address.lower()).exists():
+    elif (user and user.deactivated_at) or UndeliverableAddress.objects.filter(
+        address=address.lower()
+    ).exists():
         mail.state = MailState.SUPPRESSED
     else:
         mail.state = MailState.SENDING
@@ -112,7 +115,13 @@ def _begin(mail_id: UUID) -> EmailMultiAlternatives | None:
 def write_mail(mail: Mail, *, user: Any, address: str) -> EmailMultiAlternatives:
     """The mail as it goes out, in text and HTML."""
     organization = Organization.objects.get()
-    context = {"user": user, "organization": organization, "public_url": settings.PUBLIC_URL, **mail.facts}
+    context = {
+        "user": user,
+        "address": address,
+        "organization": organization,
+        "public_url": settings.PUBLIC_URL,
+        **mail.facts,
+    }
     subject, _, text = render_to_string(template_name(mail.message), context).partition("\n")
     text = text.strip() + "\n"
     written = EmailMultiAlternatives(

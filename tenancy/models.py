@@ -120,9 +120,12 @@ class MailState(models.TextChoices):
 
 
 class Mail(TenantModel):
-    """A mail to one person, queued with the change that causes it, once per (message, user, occasion)."""
+    """A mail to one person, queued with the change that causes it, once per (message, user, address, occasion)."""
 
-    user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="+")
+    # Nobody yet, for who is invited.
+    user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, null=True, related_name="+")
+    # Where it is not the user's present one.
+    address = models.CharField(max_length=254, blank=True)
     message = models.CharField(max_length=64)
     occasion = models.CharField(max_length=200, blank=True)
     facts = models.JSONField(default=dict)
@@ -139,13 +142,18 @@ class Mail(TenantModel):
     class Meta:
         constraints = [
             models.UniqueConstraint(
-                fields=["organization", "user", "message", "occasion"], name="mail_once_an_occasion"
+                fields=["organization", "user", "address", "message", "occasion"],
+                name="mail_once_an_occasion",
+                nulls_distinct=False,
+            ),
+            models.CheckConstraint(
+                name="mail_has_an_address", condition=models.Q(user__isnull=False) | ~models.Q(address="")
             ),
             models.CheckConstraint(name="mail_state_known", condition=models.Q(state__in=MailState.values)),
         ]
 
     def __str__(self) -> str:
-        return f"{self.message} to {self.user_id}"
+        return f"{self.message} to {self.user_id or self.address}"
 
 
 class UndeliverableAddress(TenantModel):

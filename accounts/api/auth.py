@@ -2,7 +2,8 @@
 
 from typing import Any, cast
 
-from drf_spectacular.utils import extend_schema
+from django.conf import settings
+from drf_spectacular.utils import OpenApiResponse, extend_schema
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.viewsets import ViewSet
@@ -14,6 +15,7 @@ from accounts.api.serializers import (
     RefreshRequest,
     RegisterAnswer,
     RegisterRequest,
+    RegistrationRequested,
     TokenAnswer,
     ValidateAnswer,
     ValidateRequest,
@@ -21,7 +23,7 @@ from accounts.api.serializers import (
 from accounts.callers import Caller
 from accounts.selectors import live_session
 from accounts.services.login import InvalidCredentials, TooManyAttempts, log_in
-from accounts.services.registration import EmailTaken, register_owner
+from accounts.services.registration import EmailTaken, register_owner, request_registration
 from accounts.services.sessions import (
     Device,
     InvalidRefreshToken,
@@ -50,11 +52,23 @@ class PublicAuth(ViewSet):
     owns_transactions = True
     works_read_only = True
 
-    @extend_schema(request=RegisterRequest, responses={201: RegisterAnswer})
+    @extend_schema(
+        request=RegisterRequest,
+        responses={
+            201: RegisterAnswer,
+            202: OpenApiResponse(
+                RegistrationRequested,
+                "With REGISTRATION_MODE=verified, whether or not the address has an account",
+            ),
+        },
+    )
     @may_raise(EmailTaken)
     def register(self, request: Request) -> Response:
         """Make an organization with its owner, and log the owner in."""
         fields = read(RegisterRequest, request)
+        if settings.REGISTRATION_MODE == "verified":
+            request_registration(**fields)
+            return Response(represent(RegistrationRequested, {}), status=202)
         session = register_owner(**fields, device=device_of(request))
         return Response(represent(RegisterAnswer, session_tokens(session)), status=201)
 

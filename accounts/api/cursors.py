@@ -7,8 +7,11 @@ from uuid import UUID
 
 import orjson
 from django.db.models import Model, Q, QuerySet
+from rest_framework import serializers
+from rest_framework.response import Response
 
 from saas.kit.errors import FieldError, ValidationFailed
+from saas.kit.serializers import represent
 
 M = TypeVar("M", bound=Model)
 
@@ -20,6 +23,15 @@ def page(rows: QuerySet[M], *, limit: int, cursor: str | None) -> tuple[list[M],
         rows = rows.filter(Q(created_at__gt=created_at) | Q(created_at=created_at, id__gt=row_id))
     found = list(rows[: limit + 1])
     return found[:limit], _encode(found[limit - 1]) if len(found) > limit else None
+
+
+def page_response(
+    answer: type[serializers.Serializer[Any]], rows: QuerySet[M], *, limit: int, cursor: str | None
+) -> Response:
+    """`page` as the API answers it, each row as the serializer says."""
+    found, next_cursor = page(rows, limit=limit, cursor=cursor)
+    data = [represent(answer, row) for row in found]
+    return Response({"data": data, "next_cursor": next_cursor, "has_more": next_cursor is not None})
 
 
 def _encode(row: Any) -> str:

@@ -34,9 +34,14 @@ class NewEmailField(StrictEmailField):
         return value
 
 
+class NewPasswordField(StrictCharField):
+    def __init__(self) -> None:
+        super().__init__(plain_text=False, min_length=8, max_length=128)
+
+
 class RegisterRequest(StrictSerializer):
     email = NewEmailField()
-    password = StrictCharField(plain_text=False, min_length=8, max_length=128)
+    password = NewPasswordField()
     org = StrictCharField(max_length=200, required=False)
     organization = StrictCharField(max_length=200, required=False, help_text="An alias of `org`.")
     name = StrictCharField(max_length=200, required=False, default="", allow_blank=True)
@@ -52,6 +57,47 @@ class RegisterRequest(StrictSerializer):
                 {"organization": "Give `org` or `organization`, not both."}, "invalid"
             )
         return {**attrs, "organization_name": given[0]}
+
+
+class RegistrationRequested(serializers.Serializer[Any]):
+    status = serializers.CharField(default="verification_sent")
+
+
+class EmailRequest(StrictSerializer):
+    email = StrictCharField(max_length=254)
+
+
+class ResendRequest(StrictSerializer):
+    email = StrictCharField(max_length=254, required=False, help_text="Without a token: whose.")
+
+
+class MailRequested(serializers.Serializer[Any]):
+    status = serializers.CharField(default="accepted")
+
+
+class LinkRequest(StrictSerializer):
+    token = StrictCharField(plain_text=False, max_length=1024)
+
+
+class EmailVerified(serializers.Serializer[Any]):
+    status = serializers.CharField(default="verified")
+
+
+class ResetRequest(LinkRequest):
+    password = NewPasswordField()
+
+
+class PasswordChange(StrictSerializer):
+    current_password = StrictCharField(plain_text=False, max_length=1024)
+    new_password = NewPasswordField()
+
+
+class PasswordChanged(serializers.Serializer[Any]):
+    status = serializers.CharField(default="password_changed")
+
+
+class AcceptRequest(ResetRequest):
+    name = StrictCharField(max_length=200, required=False, default="", allow_blank=True)
 
 
 class LoginRequest(StrictSerializer):
@@ -146,7 +192,7 @@ class ProfileAnswer(serializers.Serializer[Any]):
 
 
 class ProfileChange(StrictSerializer):
-    email = serializers.EmailField(read_only=True)
+    email = NewEmailField(required=False, help_text="Stays as it is until the link mailed there is used.")
     name = StrictCharField(max_length=200, required=False, allow_blank=True)
     locale = StrictCharField(max_length=16, required=False)
     timezone = StrictCharField(max_length=64, required=False)
@@ -190,9 +236,39 @@ class MemberChange(StrictSerializer):
     active = StrictBooleanField(required=False)
 
 
-class MemberQuery(StrictSerializer):
+class PageQuery(StrictSerializer):
     limit = DigitsField(min_value=1, max_value=100, default=25)
     cursor = StrictCharField(max_length=200, required=False)
+
+
+class MemberQuery(PageQuery):
     role = serializers.ChoiceField(Role.choices, required=False)
     status = serializers.ChoiceField(("active", "deactivated"), required=False)
     q = StrictCharField(max_length=200, required=False)
+
+
+class InvitationRequest(StrictSerializer):
+    email = NewEmailField()
+    role = serializers.ChoiceField(Role.choices, required=False, default=Role.MEMBER)
+
+
+class InviterAnswer(serializers.Serializer[Any]):
+    id = serializers.UUIDField()
+    name = serializers.CharField()
+    email = serializers.EmailField()
+
+
+class InvitationAnswer(serializers.Serializer[Any]):
+    id = serializers.UUIDField()
+    email = serializers.EmailField()
+    role = serializers.CharField()
+    invited_by = InviterAnswer(allow_null=True)
+    created_at = serializers.DateTimeField()
+    expires_at = serializers.DateTimeField()
+
+
+@extend_schema_serializer(many=False)
+class InvitationList(serializers.Serializer[Any]):
+    data = InvitationAnswer(many=True)  # type: ignore[assignment]
+    next_cursor = serializers.CharField(allow_null=True)
+    has_more = serializers.BooleanField()

@@ -12,7 +12,7 @@ from rest_framework.response import Response
 from rest_framework.viewsets import ViewSet
 
 from accounts import selectors
-from accounts.api.cursors import page
+from accounts.api.cursors import page_response
 from accounts.api.serializers import (
     MemberAnswer,
     MemberChange,
@@ -24,7 +24,15 @@ from accounts.api.serializers import (
     SessionList,
 )
 from accounts.models import User
-from accounts.services.members import LastOwner, RoleTooLow, change_member, remove_member, update_profile
+from accounts.services.addresses import start_email_change
+from accounts.services.members import (
+    LastOwner,
+    RoleTooLow,
+    SeatLimitReached,
+    change_member,
+    remove_member,
+    update_profile,
+)
 from accounts.services.sessions import revoke_own_session
 from saas.kit.errors import may_raise
 from saas.kit.parsers import MergePatchParser, StrictJSONParser
@@ -45,11 +53,19 @@ class Me(ViewSet):
         known = [known.removeprefix("W/") for known in parse_etags(request.headers.get("If-None-Match", ""))]
         return Response(status=304, headers={"ETag": etag}) if etag in known or "*" in known else response
 
-    @extend_schema(operation_id="update_me", request=ProfileChange, responses=ProfileAnswer)
+    @extend_schema(
+        operation_id="update_me",
+        request=ProfileChange,
+        responses={200: ProfileAnswer, 202: OpenApiResponse(ProfileAnswer, "A link went to the new address")},
+    )
     def partial_update(self, request: Request) -> Response:
-        """JSON merge patch (RFC 7396) of name, locale and time zone."""
+        """JSON merge patch (RFC 7396). A new `email` counts once the link that is mailed there is used."""
         changes = read(ProfileChange, request)
-        return _profile(update_profile(user_id=caller_of(request).user_id, changes=changes))
+        email = changes.pop("email", None)
+        user = update_profile(user_id=caller_of(request).user_id, changes=changes)
+        if email is not None:
+            start_email_change(user, email=email)
+        return _profile(user, status=202 if user.pending_email and email else 200)
 
 
 class Sessions(ViewSet):
@@ -74,14 +90,12 @@ class Members(ViewSet):
     def list(self, request: Request) -> Response:
         query = parse_query(MemberQuery, request)
         limit, cursor = query.pop("limit"), query.pop("cursor", None)
-        members, next_cursor = page(selectors.members(**query), limit=limit, cursor=cursor)
-        data = [represent(MemberAnswer, member) for member in members]
-        return Response({"data": data, "next_cursor": next_cursor, "has_more": next_cursor is not None})
+        return page_response(MemberAnswer, selectors.members(**query), limit=limit, cursor=cursor)
 
     @extend_schema(
         operation_id="update_member", parameters=[ID], request=MemberChange, responses=MemberAnswer
     )
-    @may_raise(LastOwner, RoleTooLow)
+    @may_raise(LastOwner, RoleTooLow, SeatLimitReached)
     def partial_update(self, request: Request, id: UUID) -> Response:
         changes = read(MemberChange, request)
         member = change_member(
@@ -99,7 +113,7 @@ class Members(ViewSet):
         return Response(status=204)
 
 
-def _profile(user: User) -> Response:
+def _profile(user: User, *, status: int = 200) -> Response:
     data: dict[str, Any] = represent(ProfileAnswer, user)
     digest = hashlib.sha256(orjson.dumps(data, default=str)).hexdigest()
-    return Response(data, headers={"ETag": f'"{digest[:32]}"'})
+    return Response(data, status=status, headers={"ETag": f'"{digest[:32]}"'})

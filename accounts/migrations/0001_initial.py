@@ -25,6 +25,7 @@ class Migration(migrations.Migration):
                 ('id', models.UUIDField(default=uuid.uuid4, editable=False, primary_key=True, serialize=False)),
                 ('email', models.EmailField(max_length=254)),
                 ('email_key', models.GeneratedField(db_persist=True, expression=django.db.models.functions.text.Lower('email'), output_field=models.CharField(max_length=254), unique=True)),
+                ('pending_email', models.EmailField(blank=True, db_default='', default='', max_length=254)),
                 ('email_verified_at', models.DateTimeField(blank=True, null=True)),
                 ('name', models.CharField(blank=True, max_length=200)),
                 ('role', models.CharField(choices=[('owner', 'Owner'), ('admin', 'Admin'), ('member', 'Member')], default='member', max_length=16)),

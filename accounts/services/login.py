@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from uuid import UUID
 
+from django.conf import settings
 from django.contrib.auth.hashers import get_hasher, identify_hasher
 
 from accounts import metrics
@@ -19,13 +20,13 @@ class InvalidCredentials(DomainError):
     code = "invalid_credentials"
     status = 401
     title = "Invalid credentials"
-    detail = "The email address or the password is wrong."
+    detail = "The email address or the password is wrong, or the address is not verified yet."
 
 
 class TooManyAttempts(RateLimited):
     code = "too_many_attempts"
-    title = "Too many failed log-ins"
-    detail = "Too many log-ins with this address failed. Wait as long as Retry-After says."
+    title = "Too many failed attempts"
+    detail = "The password was wrong too many times. Wait as long as Retry-After says."
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +58,10 @@ def _credential(email: str) -> Credential | None:
     if organization_id is None:
         return None
     with org_context(organization_id):
-        user = User.objects.filter(email_key=email.lower(), deactivated_at=None, is_staff=False).first()
+        users = User.objects.filter(email_key=email.lower(), deactivated_at=None, is_staff=False)
+        if settings.REGISTRATION_MODE == "verified":
+            users = users.exclude(email_verified_at=None)
+        user = users.first()
     return Credential(organization_id, user.id, user.password) if user else None
 
 

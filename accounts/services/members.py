@@ -6,6 +6,7 @@ from uuid import UUID
 from django.db import transaction
 
 from accounts.models import Session, User
+from accounts.selectors import seats_taken
 from accounts.services.sessions import forget_facts_after_commit, revoke_sessions
 from accounts.tokens import InvalidToken
 from saas.kit import clock
@@ -28,6 +29,13 @@ class RoleTooLow(DomainError):
     detail = "Your role does not allow this. Only owners may change owners or make them."
 
 
+class SeatLimitReached(DomainError):
+    code = "limit_exceeded"
+    status = 402
+    title = "No seat left"
+    detail = "Members and open invitations take all seats of the plan. Remove one, or choose a larger plan."
+
+
 @transaction.atomic
 def update_profile(*, user_id: UUID, changes: dict[str, Any]) -> User:
     """Raises InvalidToken if the person was removed meanwhile."""
@@ -44,16 +52,20 @@ def update_profile(*, user_id: UUID, changes: dict[str, Any]) -> User:
 
 @transaction.atomic
 def change_member(*, user_id: UUID, by: UUID, role: str | None = None, is_active: bool | None = None) -> User:
-    """Change a member's role, or deactivate and reactivate them. Raises NotFound, RoleTooLow or LastOwner."""
+    """Change a member's role, or deactivate and reactivate them.
+
+    Raises NotFound, RoleTooLow, LastOwner or SeatLimitReached.
+    """
+    organization = lock_organization()
     member = _lock_member(user_id)
-    _refuse_low_role(by, member.role, role)
+    refuse_low_role(by, member.role, role)
     if role is not None and role != member.role:
         if member.role == Role.OWNER:
             _refuse_last_owner(member)
         member.role = role
         forget_facts_after_commit([member.id])
     if is_active is not None and is_active != member.is_active:
-        _set_active(member, is_active)
+        _set_active(organization, member, is_active)
     member.save(update_fields=["role", "deactivated_at", "updated_at"])
     return member
 
@@ -61,16 +73,18 @@ def change_member(*, user_id: UUID, by: UUID, role: str | None = None, is_active
 @transaction.atomic
 def remove_member(*, user_id: UUID, by: UUID) -> None:
     """Delete a member and end their sessions. Raises NotFound, RoleTooLow or LastOwner."""
+    lock_organization()
     member = _lock_member(user_id)
-    _refuse_low_role(by, member.role)
+    refuse_low_role(by, member.role)
     if member.role == Role.OWNER:
         _refuse_last_owner(member)
     revoke_sessions(Session.objects.filter(user=member), reason="removed")
     member.delete()
 
 
-def _set_active(member: User, is_active: bool) -> None:
+def _set_active(organization: Organization, member: User, is_active: bool) -> None:
     if is_active:
+        refuse_without_seat(organization, taken=seats_taken())
         member.deactivated_at = None
         return
     if member.role == Role.OWNER:
@@ -79,17 +93,27 @@ def _set_active(member: User, is_active: bool) -> None:
     revoke_sessions(Session.objects.filter(user=member), reason="deactivated")
 
 
-def _lock_member(user_id: UUID) -> User:
-    # The organization's row orders such changes, or two owners could leave it at once.
+def lock_organization() -> Organization:
+    """The one in force. Its row orders changes of members, or two owners could leave it at once."""
     # Not its key: a log-in that commits meanwhile only refers to the row, and must not wait for it.
-    Organization.objects.select_for_update(no_key=True).get(id=current_organization_id())
+    return Organization.objects.select_for_update(no_key=True).get(id=current_organization_id())
+
+
+def refuse_without_seat(organization: Organization, *, taken: int) -> None:
+    """Raises SeatLimitReached unless the plan has one more. The caller holds lock_organization()."""
+    if organization.seat_limit is not None and taken >= organization.seat_limit:
+        raise SeatLimitReached
+
+
+def _lock_member(user_id: UUID) -> User:
     member = User.objects.select_for_update().filter(id=user_id).first()
     if member is None:
         raise NotFound
     return member
 
 
-def _refuse_low_role(by: UUID, *roles: str | None) -> None:
+def refuse_low_role(by: UUID, *roles: str | None) -> None:
+    """Raises RoleTooLow unless `by` may give and take these roles. The caller holds lock_organization()."""
     # Read under the organization's lock: the request may have begun before its caller was demoted.
     by_role = User.objects.filter(id=by, deactivated_at=None).values_list("role", flat=True).first()
     if by_role != Role.OWNER and (by_role != Role.ADMIN or Role.OWNER in roles):

@@ -2,6 +2,8 @@
 
 import secrets
 from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
 from uuid import uuid4
 
 from django.db import IntegrityError, transaction
@@ -14,8 +16,9 @@ from accounts.services.sessions import Device, open_session
 from saas.kit.errors import DomainError
 from tenancy.context import org_context
 from tenancy.database import violated_constraint
+from tenancy.jobs import defer
 from tenancy.mails import queue_mail
-from tenancy.models import Organization, Role
+from tenancy.models import SUPPORT_ORGANIZATION_ID, Organization, Role
 
 SLUG_CONSTRAINT = "tenancy_organization_slug_key"
 SLUG_TRIES = 6
@@ -39,19 +42,57 @@ def register_owner(
     if organization_of_email(email):
         raise EmailTaken
     encoded = hash_password(password)
-    organization_id = uuid4()
-    with org_context(organization_id):
-        organization = _create_organization(Organization(id=organization_id, name=organization_name))
-        owner = User(organization=organization, email=email, password=encoded, name=name, role=Role.OWNER)
-        try:
-            owner.save(force_insert=True)
-        except IntegrityError as error:
-            if violated_constraint(error) == EMAIL_KEY_CONSTRAINT:
-                raise EmailTaken from error
-            raise
-        session = open_session(user=owner, device=device)
+    with _new_organization(organization_name):
+        owner = create_user(email=email, password=encoded, name=name, role=Role.OWNER)
         queue_mail("accounts/welcome", user_id=owner.id)
-    return session
+        return open_session(user=owner, device=device)
+
+
+def request_registration(*, email: str, password: str, organization_name: str, name: str) -> None:
+    """Ask the background for it, so that neither the answer nor its time tells whether the address has an account.
+
+    Opens its own transaction: hashing stays outside. Raises ValidationFailed.
+    """
+    check_new_password(password, email=email, name=name, organization_name=organization_name)
+    encoded = hash_password(password)
+    with org_context(SUPPORT_ORGANIZATION_ID):
+        defer(
+            "register_unverified",
+            email=email,
+            encoded=encoded,
+            organization_name=organization_name,
+            name=name,
+        )
+
+
+def register_unverified(*, email: str, encoded: str, organization_name: str, name: str) -> None:
+    """Make the organization and its owner, who can log in once the address is verified; or tell who has it already."""
+    if organization_id := organization_of_email(email):
+        with org_context(organization_id):
+            user = User.objects.get_by_natural_key(email)
+            queue_mail("accounts/registered_again", user_id=user.id, occasion=str(uuid4()))
+        return
+    with _new_organization(organization_name):
+        owner = create_user(email=email, password=encoded, name=name, role=Role.OWNER)
+        queue_mail("accounts/verify_email", user_id=owner.id)
+
+
+def create_user(*, email: str, password: str, **facts: Any) -> User:
+    """Of the organization in force; `password` is hashed already. Raises EmailTaken."""
+    try:
+        return User.objects.create(email=email, password=password, **facts)
+    except IntegrityError as error:
+        if violated_constraint(error) == EMAIL_KEY_CONSTRAINT:
+            raise EmailTaken from error
+        raise
+
+
+@contextmanager
+def _new_organization(name: str) -> Iterator[None]:
+    organization = Organization(id=uuid4(), name=name)
+    with org_context(organization.id):
+        _create_organization(organization)
+        yield
 
 
 def _create_organization(organization: Organization) -> Organization:

@@ -15,6 +15,7 @@ from saas.kit.redis import RedisUnavailable, Script, call
 
 MICROSECONDS = 1_000_000
 MINUTE = 60
+HOUR = 60 * MINUTE
 
 WINDOW_LUA = Path(__file__).with_name("rate_limit.lua").read_text()
 HIT = Script(WINDOW_LUA, "return take(KEYS[1], tonumber(ARGV[1]), tonumber(ARGV[2]), now(), true)")
@@ -41,6 +42,9 @@ AUTHENTICATED = Limit("authenticated", 1000, per=MINUTE)
 LOG_OUTS = Limit("log-outs", 60, per=MINUTE)
 # Providers send bursts, and try again what is refused.
 WEBHOOKS = Limit("webhooks", 3000, per=MINUTE)
+# What anybody can have sent to an address, and what members can have sent for their organization.
+MAILS_TO_AN_ADDRESS = Limit("mails-to-an-address", 5, per=HOUR)
+INVITATIONS = Limit("invitations", 50, per=HOUR)
 LOGIN_FAILURES = Limit("login-failures", 5, per=15 * MINUTE)
 
 

@@ -25,6 +25,7 @@ class Migration(migrations.Migration):
             name='Mail',
             fields=[
                 ('id', models.UUIDField(default=uuid.uuid4, editable=False, primary_key=True, serialize=False)),
+                ('address', models.CharField(blank=True, max_length=254)),
                 ('message', models.CharField(max_length=64)),
                 ('occasion', models.CharField(blank=True, max_length=200)),
                 ('facts', models.JSONField(default=dict)),
@@ -36,10 +37,10 @@ class Migration(migrations.Migration):
                 ('sent_at', models.DateTimeField(null=True)),
                 ('provider_events', models.JSONField(default=list)),
                 ('organization', models.ForeignKey(db_index=False, default=tenancy.context.organization_in_force, editable=False, on_delete=django.db.models.deletion.CASCADE, related_name='+', to='tenancy.organization')),
-                ('user', models.ForeignKey(db_constraint=False, db_index=False, on_delete=django.db.models.deletion.CASCADE, related_name='+', to=settings.AUTH_USER_MODEL)),
+                ('user', models.ForeignKey(db_constraint=False, db_index=False, null=True, on_delete=django.db.models.deletion.CASCADE, related_name='+', to=settings.AUTH_USER_MODEL)),
             ],
             options={
-                'constraints': [models.UniqueConstraint(fields=('organization', 'user', 'message', 'occasion'), name='mail_once_an_occasion'), models.CheckConstraint(condition=models.Q(('state__in', ['queued', 'sending', 'sent', 'suppressed', 'failed', 'unknown'])), name='mail_state_known'), tenancy.fence.Fence(name='tenancy_mail_fence'), tenancy.fence.TenantReference(field='user', name='tenancy_mail_user_in_organization', to='accounts_user')],
+                'constraints': [models.UniqueConstraint(fields=('organization', 'user', 'address', 'message', 'occasion'), name='mail_once_an_occasion', nulls_distinct=False), models.CheckConstraint(condition=models.Q(('user__isnull', False), models.Q(('address', ''), _negated=True), _connector='OR'), name='mail_has_an_address'), models.CheckConstraint(condition=models.Q(('state__in', ['queued', 'sending', 'sent', 'suppressed', 'failed', 'unknown'])), name='mail_state_known'), tenancy.fence.Fence(name='tenancy_mail_fence'), tenancy.fence.TenantReference(field='user', name='tenancy_mail_user_in_organization', to='accounts_user')],
             },
         ),
         migrations.CreateModel(

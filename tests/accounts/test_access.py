@@ -21,7 +21,10 @@ from tenancy.context import organization_in_force
 from tests.accounts.asking import assert_refused, patterns, queries
 from tests.conftest import Api
 
-OWNING = {"login", "logout", "refresh", "register", "checkout", "portal", "stripe_webhook"}
+OWNING = {
+    "login", "logout", "refresh", "register", "verify_email", "resend_verification", "forgot_password",
+    "reset_password", "change_password", "accept_invitation", "checkout", "portal", "stripe_webhook",
+}  # fmt: skip
 METHODS = ("get", "post", "put", "patch", "delete")
 
 

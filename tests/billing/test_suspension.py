@@ -10,10 +10,15 @@ from tests.accounts.asking import assert_refused, patterns
 # Writes that go on: a person's own, the way out, and what is no organization's.
 GO_ON = {
     "register", "login", "refresh", "logout", "validate", "session", "me",
+    "verify_email", "resend_verification", "forgot_password", "reset_password", "change_password",
     "checkout", "portal", "stripe_webhook", "mail_reports",
+    # It looks at the organization that it leads to.
+    "accept_invitation",
 }  # fmt: skip
 # Those there are so far; whatever is added is refused without being named here.
-ORGANIZATIONS_WRITES = {("member", "patch"), ("member", "delete")}
+ORGANIZATIONS_WRITES = {
+    ("member", "patch"), ("member", "delete"), ("invitations", "post"), ("invitation", "delete"),
+}  # fmt: skip
 METHODS = ("post", "put", "patch", "delete")
 
 
@@ -78,4 +83,10 @@ def test_the_document_says_which(alice):
         for method, operation in operations.items()
         if "402" in operation["responses"]
     }
-    assert told == {("/users/org/{id}", "patch"), ("/users/org/{id}", "delete")}
+    assert told == {
+        ("/users/org/{id}", "patch"),
+        ("/users/org/{id}", "delete"),
+        ("/orgs/invitations", "post"),
+        ("/orgs/invitations/{id}", "delete"),
+        ("/invitations/accept", "post"),
+    }

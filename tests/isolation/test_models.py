@@ -1,6 +1,7 @@
 """Every tenant model, read and written by the ORM and by raw SQL, as the runtime role, in real transactions."""
 
 import contextlib
+from datetime import timedelta
 from uuid import uuid4
 
 import psycopg
@@ -8,7 +9,9 @@ import pytest
 from django.apps import apps
 from django.db import DatabaseError, connection
 
+from accounts.models import Invitation, User
 from billing.models import Customer, StripeEvent, Subscription
+from saas.kit import clock
 from tenancy.context import org_context
 from tenancy.fence import TenantReference
 from tenancy.models import Organization, TenantModelBase, UndeliverableAddress
@@ -24,6 +27,8 @@ def key_of(model):
 
 def make_one_of_each(word):
     """What a registration does not make by itself."""
+    invitation = {"email": f"invited-by-{word}", "expires_at": clock.now() + timedelta(days=1)}
+    Invitation.objects.create(invited_by=User.objects.get(), **invitation)
     UndeliverableAddress.objects.create(address="gone@example.com", reason="bounced")
     customer = Customer.objects.create(stripe_id=f"cus_{word}")
     Subscription.objects.create(customer=customer, stripe_id=f"sub_{word}", status="active")

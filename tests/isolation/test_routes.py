@@ -1,8 +1,13 @@
 """Every route with another organization's ids; a route that is new fails here until it is covered."""
 
+from datetime import timedelta
+
 import pytest
 from django.urls import get_resolver
 
+from accounts.models import Invitation
+from saas.kit import clock
+from tenancy.context import org_context
 from tests.accounts.asking import patterns
 
 # What takes any method is a function; nothing behind it belongs to an organization that a token names.
@@ -11,23 +16,36 @@ PUBLIC = {
     "register": ["post"], "login": ["post"], "refresh": ["post"], "logout": ["post"], "jwks": ["get"],
     "health": ["get"], "health_live": ["get"], "health_ready": ["get"], "health_redis": ["get"],
     "metrics": ANY_METHOD, "openapi": ANY_METHOD, "docs": ANY_METHOD, "mail_reports": ANY_METHOD,
+    "verify_email": ["post"], "resend_verification": ["post"], "forgot_password": ["post"],
+    "reset_password": ["post"], "accept_invitation": ["post"],
     "plans": ["get"], "stripe_webhook": ["post"],
     # In development alone; this machine's mails, of all organizations.
     "mail_catcher": ANY_METHOD, "caught_mail": ANY_METHOD, "caught_mail_html": ANY_METHOD,
 }  # fmt: skip
 OWN = {
     "validate": ["post"], "sessions": ["get"], "me": ["get", "patch"], "members": ["get"],
+    "change_password": ["post"], "invitations": ["get", "post"],
     "subscription": ["get"], "checkout": ["post"], "portal": ["post"],
 }  # fmt: skip
 BY_ID = {
     "session": ("/auth/sessions/{session}", ["delete"]),
     "member": ("/users/org/{user}", ["patch", "delete"]),
+    "invitation": ("/orgs/invitations/{invitation}", ["delete"]),
 }
 
 
 def routes():
     for pattern in patterns(get_resolver().url_patterns):
         yield pattern.name, methods_of(pattern.callback)
+
+
+def ids_of(person):
+    with org_context(person.organization_id):
+        expires_at = clock.now() + timedelta(days=1)
+        invited, _ = Invitation.objects.get_or_create(
+            email="x@x.example", defaults={"expires_at": expires_at}
+        )
+    return {"session": person.session_id, "user": person.user.id, "invitation": invited.id}
 
 
 def methods_of(view):
@@ -50,11 +68,8 @@ def test_every_route_and_method_is_covered():
 @pytest.mark.parametrize("name", BY_ID)
 def test_anothers_id_is_not_found(name, alice, charlie):
     path, methods = BY_ID[name]
-    own = path.format(session=alice.session_id, user=alice.user.id)
-    foreign = path.format(session=charlie.session_id, user=charlie.user.id)
-    missing = path.format(
-        session="0" * 8 + "-0000-4000-8000-" + "0" * 12, user="0" * 8 + "-0000-4000-8000-" + "0" * 12
-    )
+    own, foreign = path.format(**ids_of(alice)), path.format(**ids_of(charlie))
+    missing = path.format(**dict.fromkeys(ids_of(alice), "00000000-0000-4000-8000-000000000000"))
     for method in methods:
         answers = [getattr(alice.api, method)(each) for each in (foreign, missing)]
         bodies = [{k: v for k, v in a.json().items() if k not in ("instance", "request_id")} for a in answers]

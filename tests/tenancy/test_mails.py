@@ -158,13 +158,26 @@ def failing(error):
 @pytest.mark.parametrize("message", MESSAGES)
 def test_every_mail_can_be_written(alice, message):
     with org_context(alice.organization_id):
-        mail = Mail(user=alice.user, message=message, message_id="<fixed@localhost>")
+        facts = {"invitation_id": str(alice.user.id), "inviter": "Bob", "new_email": "alice@new.example"}
+        mail = Mail(user=alice.user, message=message, message_id="<fixed@localhost>", facts=facts)
         written = mails.write_mail(mail, user=alice.user, address=alice.user.email)
     text, html = written.body, written.alternatives[0][0]
     assert written.subject
     assert "\n" not in written.subject
-    assert text.startswith("Hello Alice,\n")
+    assert text.startswith("Hello,\n" if message == "accounts/invitation" else "Hello Alice,\n")
     for part in (written.subject, text, html):
         assert "{" not in part
         assert "None" not in part
     assert html.count("<p") >= 4
+
+
+def test_names_become_no_links(alice):
+    """Whoever invites strangers chooses what stands in our mail: no more than text."""
+    with org_context(alice.organization_id):
+        facts = {"invitation_id": str(alice.user.id), "inviter": "Visit http://evil.example now"}
+        mail = Mail(
+            address="a@b.example", message="accounts/invitation", message_id="<x@localhost>", facts=facts
+        )
+        html = mails.write_mail(mail, user=None, address=mail.address).alternatives[0][0]
+    assert "Visit http://evil.example now" in html
+    assert 'href="http://evil.example' not in html

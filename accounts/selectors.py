@@ -7,7 +7,7 @@ from django.db import connection
 from django.db.models import Model, Q, QuerySet
 
 from accounts.models import Invitation, Session, User
-from accounts.tokens import Claims, InvalidToken
+from accounts.tokens import InvalidToken, SessionClaims
 from saas.kit import clock
 from tenancy.context import org_context
 
@@ -33,6 +33,12 @@ def live_session(*, session_id: UUID, user_id: UUID) -> Session | None:
     return one_or_none(live_sessions(user_id).select_related("user").filter(id=session_id))
 
 
+def live_page_session(*, session_id: UUID, user_id: UUID) -> Session | None:
+    """The same with the organization, whose name stands on each page."""
+    sessions = live_sessions(user_id).select_related("user__organization")
+    return one_or_none(sessions.filter(id=session_id))
+
+
 def profile(user_id: UUID) -> User:
     """Raises InvalidToken if the person was removed while Redis still vouched for the session."""
     user = one_or_none(User.objects.select_related("organization").filter(id=user_id))
@@ -41,7 +47,7 @@ def profile(user_id: UUID) -> User:
     return user
 
 
-def email_of(claims: Claims) -> str:
+def email_of(claims: SessionClaims) -> str:
     """The caller's own, in a context of its own. Raises InvalidToken if the person was removed."""
     with org_context(claims.org_id):
         return profile(claims.user_id).email

@@ -46,22 +46,28 @@ class InvalidToken(DomainError):
 
 
 @dataclass(frozen=True, slots=True)
-class Claims:
-    """The verified claims of a token of ours."""
+class SessionClaims:
+    """Whose session a request names: a token's, or a page's cookie's."""
 
     user_id: UUID
     org_id: UUID
     sid: UUID
+
+    @property
+    def cache_tag(self) -> str:
+        return cache_tag(self.org_id, self.user_id)
+
+
+@dataclass(frozen=True, slots=True)
+class Claims(SessionClaims):
+    """The verified claims of a token of ours."""
+
     jti: UUID
     iss: str
     aud: str
     iat: int
     exp: int
     generation: int | None = None
-
-    @property
-    def cache_tag(self) -> str:
-        return cache_tag(self.org_id, self.user_id)
 
 
 def cache_tag(organization_id: UUID, user_id: UUID | str) -> str:

@@ -1,4 +1,4 @@
-"""The way into an organization: token verified, one Redis round trip, then the view inside the signed context."""
+"""The way into an organization: token or page session verified, one Redis round trip, then the view inside the context."""
 
 import re
 from collections.abc import Callable
@@ -9,9 +9,10 @@ from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 
 from accounts.callers import Caller, caller_from_facts, load_caller
-from accounts.tokens import Claims, InvalidToken, verify_access_token
+from accounts.page_sessions import page_claims
+from accounts.tokens import Claims, InvalidToken, SessionClaims, verify_access_token
 from saas.kit import gate
-from saas.kit.errors import RateLimited
+from saas.kit.errors import DomainError, RateLimited
 from saas.kit.http import Request, client_address
 from saas.kit.rate_limits import (
     ANONYMOUS,
@@ -21,13 +22,14 @@ from saas.kit.rate_limits import (
     Limit,
     rate_limit_headers,
 )
+from saas.pages import load_page_caller
 from saas.problems import problem_response
-from tenancy.access import SubscriptionRequired, refuse_read_only
+from tenancy.access import refuse_read_only
 from tenancy.context import org_context
 
 OUTSIDE_LIMITS = re.compile(r"/(?:health(?:/\w+)?|metrics)|/(?:\.well-known|static)/.*", re.DOTALL)
 WEBHOOK = re.compile(r"/webhooks/\w+")
-LOG_OUT = "/auth/logout"
+LOG_OUTS_AT = ("/auth/logout", "/logout")
 SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
 
 
@@ -44,7 +46,9 @@ class AccessMiddleware:
         request.claims, request.token_error, request.facts = None, None, None
         if OUTSIDE_LIMITS.fullmatch(request.path_info):
             return self.get_response(request)
-        if not WEBHOOK.fullmatch(request.path_info):
+        if request.is_page:
+            request.claims = page_claims(request)
+        elif not WEBHOOK.fullmatch(request.path_info):
             request.claims, request.token_error = _bearer(request)
         limit, passage = _pass_gate(request)
         request.facts = passage.facts
@@ -67,12 +71,12 @@ class AccessMiddleware:
                 _prepare_caller(request, request.claims, view)
                 return None
             return _call_inside(request, request.claims, view, args, kwargs)
-        except SubscriptionRequired as error:
+        except DomainError as error:
             return problem_response(request, error)
 
 
-def _prepare_caller(request: Request, claims: Claims, view: Any) -> None:
-    if request.facts is not None and not _is_organizations_write(request, view):
+def _prepare_caller(request: Request, claims: SessionClaims, view: Any) -> None:
+    if request.facts is not None and not request.is_page and not _is_organizations_write(request, view):
         _identify(request, claims)
         return
     with org_context(claims.org_id):
@@ -81,7 +85,11 @@ def _prepare_caller(request: Request, claims: Claims, view: Any) -> None:
 
 
 def _call_inside(
-    request: Request, claims: Claims, view: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
+    request: Request,
+    claims: SessionClaims,
+    view: Callable[..., Any],
+    args: tuple[Any, ...],
+    kwargs: dict[str, Any],
 ) -> HttpResponseBase | None:
     with org_context(claims.org_id):
         _identify(request, claims)
@@ -133,8 +141,9 @@ def _bearer(request: HttpRequest) -> tuple[Claims | None, InvalidToken | None]:
 def _pass_gate(request: Request) -> tuple[Limit, gate.Passage]:
     claims = request.claims
     if claims is not None:
-        limit = LOG_OUTS if request.path_info == LOG_OUT else AUTHENTICATED
-        passage = gate.check(limit=limit, tag=claims.cache_tag, sid=str(claims.sid), jti=str(claims.jti))
+        limit = LOG_OUTS if request.path_info in LOG_OUTS_AT else AUTHENTICATED
+        jti = str(claims.jti) if isinstance(claims, Claims) else None
+        passage = gate.check(limit=limit, tag=claims.cache_tag, sid=str(claims.sid), jti=jti)
         if not passage.revoked:
             return limit, passage
         _refuse_token(request)
@@ -142,13 +151,16 @@ def _pass_gate(request: Request) -> tuple[Limit, gate.Passage]:
     return limit, gate.check(limit=limit, tag=gate.address_tag(client_address(request)))
 
 
-def _identify(request: Request, claims: Claims) -> None:
-    caller: Caller | None = (
-        caller_from_facts(claims, request.facts) if request.facts is not None else load_caller(claims)
-    )
-    if caller is None:
+def _identify(request: Request, claims: SessionClaims) -> None:
+    request.caller = _caller(request, claims)
+    if request.caller is None:
         _refuse_token(request)
-    request.caller = caller
+
+
+def _caller(request: Request, claims: SessionClaims) -> Caller | None:
+    if request.is_page:
+        return load_page_caller(request, claims)
+    return caller_from_facts(claims, request.facts) if request.facts is not None else load_caller(claims)
 
 
 def _refuse_token(request: Request) -> None:

@@ -1,7 +1,4 @@
-"""Every error's answer: `application/problem+json` (RFC 9457) with `code` and `request_id`.
-
-HTML pages will hook in at `problem_response`, which alone makes an error's answer.
-"""
+"""Every error's answer: `application/problem+json` (RFC 9457) with `code` and `request_id`, or a page for a page."""
 
 import json
 import logging
@@ -14,10 +11,12 @@ from django.core import exceptions as django
 from django.db import InterfaceError, OperationalError, connections
 from django.http import Http404, HttpRequest, HttpResponse, UnreadablePostError
 from django.utils.encoding import escape_uri_path
+from django.utils.translation import gettext_lazy as _
 from rest_framework import exceptions as drf
 from rest_framework.metadata import BaseMetadata
 
 from accounts.tokens import InvalidToken
+from saas.error_pages import error_page
 from saas.kit.errors import (
     DomainError,
     MalformedRequest,
@@ -42,6 +41,15 @@ class Forbidden(DomainError):
     status = 403
     title = "Forbidden"
     detail = "You may not do this."
+    words = _("Your role does not allow this. An owner or admin of your organization can help.")
+
+
+class ForgedRequest(Forbidden):
+    code = "csrf_failed"
+    detail = "The form's token does not fit the browser's cookie."
+    words = _(
+        "This form was open for too long, or the browser keeps no cookies. Open it again and send it once more."
+    )
 
 
 class MethodNotAllowed(DomainError):
@@ -49,6 +57,7 @@ class MethodNotAllowed(DomainError):
     status = 405
     title = "Method not allowed"
     detail = "This method does not work here; see the Allow header."
+    words = _("This address only takes what a form sends. Go back to the page that you came from.")
 
 
 class NotAcceptable(DomainError):
@@ -75,6 +84,8 @@ class AllowedMethods(BaseMetadata):
 def problem_response(request: HttpRequest, error: DomainError) -> HttpResponse:
     """Render an error, and take back what an open transaction has written: an error leaves nothing behind."""
     roll_back()
+    if getattr(request, "is_page", False):
+        return error_page(request, error)
     body = {
         "type": problem_type(error.code),
         "title": error.title,
@@ -165,6 +176,12 @@ def bad_request(request: HttpRequest, exception: Exception | None = None) -> Htt
 
 def forbidden(request: HttpRequest, exception: Exception | None = None) -> HttpResponse:
     return problem_response(request, Forbidden())
+
+
+def forged(request: HttpRequest, reason: str = "") -> HttpResponse:
+    """CSRF_FAILURE_VIEW."""
+    logger.warning("Refused as forged: %s", reason)
+    return problem_response(request, ForgedRequest())
 
 
 def not_found(request: HttpRequest, exception: Exception | None = None) -> HttpResponse:

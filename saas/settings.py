@@ -43,6 +43,7 @@ INSTALLED_APPS = [
     "procrastinate.contrib.django",
     "django.contrib.contenttypes",
     "django.contrib.auth",
+    "django.contrib.messages",
     "django.contrib.staticfiles",
     "corsheaders",
     "django_prometheus",
@@ -57,6 +58,7 @@ MIDDLEWARE = [
     "saas.middleware.HostMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "corsheaders.middleware.CorsMiddleware",
+    "saas.pages.PageMiddleware",
     "saas.middleware.BodyLimitMiddleware",
     "saas.access.AccessMiddleware",
     "django_prometheus.middleware.PrometheusAfterMiddleware",
@@ -68,7 +70,13 @@ TEMPLATES = [
     {
         "BACKEND": "django.template.backends.django.DjangoTemplates",
         "DIRS": [BASE_DIR / "templates"],
-        "OPTIONS": {"context_processors": ["django.template.context_processors.request"]},
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.messages.context_processors.messages",
+                "saas.pages.person_and_place",
+            ]
+        },
     }
 ]
 STATIC_URL = "/static/"
@@ -78,6 +86,7 @@ STATICFILES_DIRS = [BASE_DIR / "static"]
 WHITENOISE_USE_FINDERS = IS_DEVELOPMENT
 LANGUAGE_CODE = "en"
 LANGUAGES = [("en", "English"), ("de", "Deutsch")]
+FORMAT_MODULE_PATH = "saas.formats"
 TIME_ZONE = "UTC"
 USE_TZ = True
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
@@ -211,8 +220,23 @@ CORS_ALLOWED_ORIGINS = env.words("CORS_ALLOWED_ORIGINS")
 CORS_EXPOSE_HEADERS = ["X-Request-Id", "RateLimit", "RateLimit-Policy", "Retry-After", "ETag"]
 DATA_UPLOAD_MAX_MEMORY_SIZE = 1024 * 1024
 
+# Pages: a cookie holds a session's name alone, and each page defends itself against forged requests (saas.kit.pages).
+# Without https a browser takes no cookie by the prefix that ties it to this very host.
+COOKIE_PREFIX = "" if IS_DEVELOPMENT else "__Host-"
+SESSION_ENGINE = "django.contrib.sessions.backends.signed_cookies"
+SESSION_COOKIE_NAME = f"{COOKIE_PREFIX}session"
+SESSION_COOKIE_AGE = int(SIMPLE_JWT["REFRESH_TOKEN_LIFETIME"].total_seconds())
+SESSION_COOKIE_SECURE = not IS_DEVELOPMENT
+CSRF_COOKIE_NAME = f"{COOKIE_PREFIX}csrf"
+CSRF_COOKIE_HTTPONLY = True
+CSRF_COOKIE_SECURE = not IS_DEVELOPMENT
+CSRF_FAILURE_VIEW = "saas.problems.forged"
+MESSAGE_STORAGE = "django.contrib.messages.storage.cookie.CookieStorage"
+LOGIN_URL = "log_in"
+
 # Security headers
-# X-Frame-Options is among saas.middleware's headers; no cookie authenticates anybody, so nothing can be forged.
+# security.W002: X-Frame-Options is among saas.middleware's headers. W003: pages alone are opened by a cookie, and
+# each of them checks its forms itself; the API takes tokens, which no other site can send.
 # anymail.W003: Anymail no longer supports its SendGrid backend; tests/tenancy/test_sendgrid.py holds it to the contract.
 SILENCED_SYSTEM_CHECKS = ["security.W002", "security.W003", "anymail.W003"]
 warnings.filterwarnings("ignore", category=AnymailNotSupportedWarning)
@@ -224,8 +248,6 @@ SECURE_HSTS_PRELOAD = not IS_DEVELOPMENT
 SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if TRUSTED_PROXY_COUNT else None
 SECURE_SSL_REDIRECT = env.boolean("SECURE_SSL_REDIRECT", not IS_DEVELOPMENT)
 SECURE_REDIRECT_EXEMPT = [r"^health", r"^metrics"]
-SESSION_COOKIE_SECURE = not IS_DEVELOPMENT
-CSRF_COOKIE_SECURE = not IS_DEVELOPMENT
 
 PROMETHEUS_EXPORT_MIGRATIONS = False
 LOG_LEVEL = env.choice("LOG_LEVEL", "INFO", ["DEBUG", "INFO", "WARNING", "ERROR"])

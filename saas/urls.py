@@ -3,9 +3,12 @@ from django.urls import include, path
 
 from saas import docs, health, mail_catcher
 from saas.metrics import metrics
+from saas.pages import landing
 from tenancy.mail_tracking import mail_reports
 
 urlpatterns = [
+    path("", landing, name="landing"),
+    path("", include("accounts.pages.urls")),
     path("", include("accounts.urls")),
     path("", include("billing.urls")),
     path("webhooks/mail", mail_reports, name="mail_reports"),

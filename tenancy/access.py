@@ -1,5 +1,7 @@
 """What a suspended organization may still do: everything but write."""
 
+from django.utils.translation import gettext_lazy as _
+
 from saas.kit.errors import DomainError
 from tenancy.models import Access, Organization
 
@@ -11,6 +13,10 @@ class SubscriptionRequired(DomainError):
     detail = (
         "The organization's access is read-only until its subscription is paid. An owner or admin can do that "
         "with POST /payments/portal."
+    )
+    words = _(
+        "Your organization can be read but not changed until its subscription is paid. Nothing is lost. An owner or "
+        "admin can pay on the billing page."
     )
 
 

@@ -21,6 +21,7 @@ from accounts.api.serializers import (
     ValidateRequest,
 )
 from accounts.callers import Caller
+from accounts.devices import device_of as device_of_client
 from accounts.selectors import live_session
 from accounts.services.login import InvalidCredentials, TooManyAttempts, log_in
 from accounts.services.registration import EmailTaken, register_owner, request_registration
@@ -40,7 +41,6 @@ from accounts.tokens import (
     verify_refresh_token,
 )
 from saas.kit.errors import NotAuthenticated, may_raise
-from saas.kit.http import client_address
 from saas.kit.serializers import read, represent
 
 
@@ -118,7 +118,7 @@ class Tokens(ViewSet):
         fields = read(ValidateRequest, request)
         caller = cast(Caller, request.user)
         if "token" not in fields:
-            return Response(_active(caller.claims, caller.role))
+            return Response(_active(cast(Claims, caller.claims), caller.role))
         try:
             claims = verify_access_token(fields["token"])
         except InvalidToken:
@@ -146,7 +146,7 @@ def _active(claims: Claims, role: str) -> dict[str, Any]:
 
 
 def device_of(request: Request) -> Device:
-    return Device(ip=client_address(request._request), user_agent=request.headers.get("User-Agent", ""))
+    return device_of_client(request._request)
 
 
 def _raw_bearer(request: Request) -> str | None:

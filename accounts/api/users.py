@@ -24,7 +24,6 @@ from accounts.api.serializers import (
     SessionList,
 )
 from accounts.models import User
-from accounts.services.addresses import start_email_change
 from accounts.services.members import (
     LastOwner,
     RoleTooLow,
@@ -61,11 +60,8 @@ class Me(ViewSet):
     def partial_update(self, request: Request) -> Response:
         """JSON merge patch (RFC 7396). A new `email` counts once the link that is mailed there is used."""
         changes = read(ProfileChange, request)
-        email = changes.pop("email", None)
         user = update_profile(user_id=caller_of(request).user_id, changes=changes)
-        if email is not None:
-            start_email_change(user, email=email)
-        return _profile(user, status=202 if user.pending_email and email else 200)
+        return _profile(user, status=202 if user.pending_email and "email" in changes else 200)
 
 
 class Sessions(ViewSet):

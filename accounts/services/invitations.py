@@ -13,7 +13,7 @@ from accounts.services.addresses import may_mail
 from accounts.services.members import lock_organization, refuse_low_role, refuse_without_seat
 from accounts.services.registration import EmailTaken, create_user
 from accounts.services.sessions import Device, open_session
-from accounts.tokens import Claims
+from accounts.tokens import SessionClaims
 from saas.kit import clock
 from saas.kit.errors import DomainError, NotFound, RateLimited
 from saas.kit.rate_limits import INVITATIONS, hit
@@ -91,7 +91,7 @@ def withdraw_invitation(invitation_id: UUID) -> None:
 
 
 def accept_invitation(
-    *, token: str, password: str, name: str, device: Device, caller: Claims | None = None
+    *, token: str, password: str, name: str, device: Device, caller: SessionClaims | None = None
 ) -> Session:
     """Make the invited person a member and log them in. Opens its own transactions: hashing stays outside.
 
@@ -122,7 +122,7 @@ def accept_invitation(
         return open_session(user=user, device=device)
 
 
-def _refuse_account(caller: Claims, organization_id: UUID, invitation_id: UUID) -> None:
+def _refuse_account(caller: SessionClaims, organization_id: UUID, invitation_id: UUID) -> None:
     """One organization a person for now: who has an account can't take another, and is told why."""
     with org_context(organization_id):
         invited = _pending(invitation_id).email

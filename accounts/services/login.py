@@ -5,6 +5,7 @@ from uuid import UUID
 
 from django.conf import settings
 from django.contrib.auth.hashers import get_hasher, identify_hasher
+from django.utils.translation import gettext_lazy as _
 
 from accounts import metrics
 from accounts.models import Session, User
@@ -21,12 +22,14 @@ class InvalidCredentials(DomainError):
     status = 401
     title = "Invalid credentials"
     detail = "The email address or the password is wrong, or the address is not verified yet."
+    words = _("The email address or the password is wrong, or the address is not verified yet.")
 
 
 class TooManyAttempts(RateLimited):
     code = "too_many_attempts"
     title = "Too many failed attempts"
     detail = "The password was wrong too many times. Wait as long as Retry-After says."
+    words = _("The password was wrong too many times. Wait a little, then try again.")
 
 
 @dataclass(frozen=True, slots=True)

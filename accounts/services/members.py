@@ -4,9 +4,11 @@ from typing import Any
 from uuid import UUID
 
 from django.db import transaction
+from django.utils.translation import gettext_lazy as _
 
 from accounts.models import Session, User
 from accounts.selectors import seats_taken
+from accounts.services.addresses import start_email_change
 from accounts.services.sessions import forget_facts_after_commit, revoke_sessions
 from accounts.tokens import InvalidToken
 from saas.kit import clock
@@ -20,6 +22,7 @@ class LastOwner(DomainError):
     status = 409
     title = "Last owner"
     detail = "An organization needs at least one active owner. Make somebody else an owner first."
+    words = _("An organization needs at least one active owner. Make somebody else an owner first.")
 
 
 class RoleTooLow(DomainError):
@@ -27,6 +30,7 @@ class RoleTooLow(DomainError):
     status = 403
     title = "Role too low"
     detail = "Your role does not allow this. Only owners may change owners or make them."
+    words = _("Your role does not allow this. Only owners may change owners or make them.")
 
 
 class SeatLimitReached(DomainError):
@@ -38,7 +42,10 @@ class SeatLimitReached(DomainError):
 
 @transaction.atomic
 def update_profile(*, user_id: UUID, changes: dict[str, Any]) -> User:
-    """Raises InvalidToken if the person was removed meanwhile."""
+    """A new `email` counts once the link that is mailed there is used. Raises RateLimited, or InvalidToken if the
+    person was removed meanwhile."""
+    email = changes.get("email")
+    changes = {name: value for name, value in changes.items() if name != "email"}
     user = (
         User.objects.select_for_update(of=("self",)).select_related("organization").filter(id=user_id).first()
     )
@@ -47,6 +54,8 @@ def update_profile(*, user_id: UUID, changes: dict[str, Any]) -> User:
     for name, value in changes.items():
         setattr(user, name, value)
     user.save(update_fields=[*changes, "updated_at"])
+    if email is not None:
+        start_email_change(user, email=email)
     return user
 
 

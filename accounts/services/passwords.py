@@ -9,7 +9,7 @@ from accounts.models import Session, User
 from accounts.passwords import check_new_password, hash_password, verify_password
 from accounts.services.login import TooManyAttempts
 from accounts.services.sessions import forget_facts_after_commit, revoke_sessions
-from accounts.tokens import Claims, InvalidToken
+from accounts.tokens import InvalidToken, SessionClaims
 from saas.kit import attempts, clock
 from saas.kit.errors import FieldError, ValidationFailed
 from tenancy.context import org_context
@@ -42,7 +42,7 @@ def reset_password(*, token: str, password: str) -> None:
         _set_password(user, encoded, ended=Session.objects.filter(user=user))
 
 
-def change_password(claims: Claims, *, current_password: str, new_password: str) -> None:
+def change_password(claims: SessionClaims, *, current_password: str, new_password: str) -> None:
     """Set a new password; the user's other sessions end. Opens its own transactions: hashing stays outside.
 
     Raises WrongPassword, TooManyAttempts after five of these, or ValidationFailed.

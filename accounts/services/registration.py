@@ -8,6 +8,7 @@ from uuid import uuid4
 
 from django.db import IntegrityError, transaction
 from django.utils.text import slugify
+from django.utils.translation import gettext_lazy as _
 
 from accounts.models import EMAIL_KEY_CONSTRAINT, Session, User
 from accounts.passwords import check_new_password, hash_password
@@ -29,6 +30,7 @@ class EmailTaken(DomainError):
     status = 409
     title = "Email address taken"
     detail = "An account with this email address exists already."
+    words = _("An account with this email address exists already. Log in, or take another address.")
 
 
 def register_owner(
@@ -112,5 +114,5 @@ def _create_organization(organization: Organization) -> Organization:
 def _slugs(name: str) -> Iterator[str]:
     base = slugify(name)[:50].strip("-_") or "org"
     yield base
-    for _ in range(SLUG_TRIES - 1):
+    for _again in range(SLUG_TRIES - 1):
         yield f"{base}-{secrets.token_hex(4)}"

@@ -14,7 +14,7 @@ from django.db.models import QuerySet
 from accounts import metrics
 from accounts.models import Session, User
 from accounts.selectors import live_sessions
-from accounts.tokens import Claims, TokenPair, cache_tag, issue_tokens, remaining_seconds
+from accounts.tokens import Claims, SessionClaims, TokenPair, cache_tag, issue_tokens, remaining_seconds
 from saas.kit import clock, gate
 from saas.kit.errors import DomainError, NotFound
 from saas.kit.redis import RedisUnavailable
@@ -25,6 +25,8 @@ from tenancy.mails import queue_mail
 # Several tabs may present one token; an answer that got lost may be asked for again.
 REUSE_GRACE = timedelta(seconds=10)
 PARENT_GRACE = timedelta(seconds=60)
+# A page's session lives on by use; its row is not written on each request.
+USE_NOTED_EVERY = timedelta(hours=1)
 
 
 class InvalidRefreshToken(DomainError):
@@ -148,6 +150,18 @@ def _live(claims: Claims, *, lock: bool = False) -> Session:
     return session
 
 
+def note_use(session: Session) -> bool:
+    """Let a session that pages use live on. False if that was done within the last hour."""
+    now = clock.now()
+    if session.last_seen_at > now - USE_NOTED_EVERY:
+        return False
+    expires_at = now + settings.SIMPLE_JWT["REFRESH_TOKEN_LIFETIME"]
+    noted = Session.objects.filter(id=session.id, revoked_at=None).update(
+        last_seen_at=now, expires_at=expires_at
+    )
+    return noted > 0
+
+
 @transaction.atomic
 def revoke_sessions(sessions: QuerySet[Session], *, reason: str) -> list[UUID]:
     """End sessions: in PostgreSQL with this transaction, in Redis right after it, and by a job until it landed."""
@@ -210,8 +224,8 @@ def forget_facts_after_commit(user_ids: Iterable[UUID]) -> None:
     transaction.on_commit(forget)
 
 
-def log_out(claims: Claims, *, scope: str) -> None:
-    """End the token's session (`local`), the user's others (`others`) or all (`global`). Idempotent."""
+def log_out(claims: SessionClaims, *, scope: str) -> None:
+    """End the named session (`local`), the user's others (`others`) or all (`global`). Idempotent."""
     with org_context(claims.org_id):
         sessions = Session.objects.filter(user_id=claims.user_id)
         if scope == "local":
@@ -219,7 +233,7 @@ def log_out(claims: Claims, *, scope: str) -> None:
         elif scope == "others":
             sessions = sessions.exclude(id=claims.sid)
         revoke_sessions(sessions, reason="logged_out")
-    if scope != "others" and claims.generation is None:
+    if scope != "others" and isinstance(claims, Claims) and claims.generation is None:
         _blacklist_token(claims)
 
 

@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 from urllib.parse import quote
 
 from django.conf import settings
+from django.utils.translation import gettext_lazy as _
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -14,6 +15,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 class DomainError(Exception):
     """Subclass it where it is raised. `title` and `detail` are for the client; nothing else reaches it.
 
+    `words` say it to a person on a page, where `detail` speaks to programs, or of things that pages don't show.
     `extra` becomes further members of the answer, so it must be fit for JSON. `retry_after` is in seconds.
     """
 
@@ -22,6 +24,7 @@ class DomainError(Exception):
     status = 500
     title = "Internal error"
     detail = "Something went wrong on our side. The request id finds it in our logs."
+    words: Any = ""
 
     def __init__(
         self, detail: str | None = None, *, headers: Mapping[str, str] | None = None, **extra: Any
@@ -54,6 +57,7 @@ class MalformedRequest(DomainError):
     status = 400
     title = "Malformed request"
     detail = "The request can't be read."
+    words = _("What was sent can't be read. Go back, and try once more.")
 
 
 class NotAuthenticated(DomainError):
@@ -61,6 +65,7 @@ class NotAuthenticated(DomainError):
     status = 401
     title = "Not authenticated"
     detail = "This needs an access token in the Authorization header: Bearer <token>."
+    words = _("You are not logged in.")
 
 
 class NotFound(DomainError):
@@ -68,6 +73,7 @@ class NotFound(DomainError):
     status = 404
     title = "Not found"
     detail = "There is nothing here, or nothing that you may see."
+    words = _("There is nothing here, or nothing that you may see. It may have moved or been removed.")
 
 
 class PayloadTooLarge(DomainError):
@@ -75,6 +81,7 @@ class PayloadTooLarge(DomainError):
     status = 413
     title = "Payload too large"
     detail = "The request's body is larger than this accepts."
+    words = _("What was sent is larger than this accepts.")
 
 
 class RateLimited(DomainError):
@@ -84,6 +91,7 @@ class RateLimited(DomainError):
     status = 429
     title = "Too many requests"
     detail = "There were too many requests. Wait as long as Retry-After says."
+    words = _("There were too many requests from here. Wait a minute, then try again.")
 
     def __init__(self, retry_after: float, *, headers: Mapping[str, str] | None = None) -> None:
         self.retry_after = retry_after
@@ -97,6 +105,7 @@ class Unavailable(DomainError):
     status = 503
     title = "Temporarily unavailable"
     detail = "A service that this needs does not answer. Try again soon."
+    words = _("Something that this page needs does not answer just now. Try again in a moment.")
     retry_after = 5
 
 
@@ -120,6 +129,7 @@ class ValidationFailed(DomainError):
     status = 422
     title = "Validation failed"
     detail = "The request is well-formed, but something in it is not acceptable; see `errors`."
+    words = _("Something here is not acceptable.")
 
     def __init__(self, errors: Iterable[FieldError]) -> None:
         super().__init__(errors=[error.as_json() for error in errors])

@@ -14,10 +14,15 @@ FORWARDING_HEADERS = ("HTTP_X_FORWARDED_FOR", "HTTP_FORWARDED", "HTTP_X_REAL_IP"
 
 
 class Request(HttpRequest):
-    """What our middlewares add. `caller` is None, or has `user_id` and `organization_id`."""
+    """What our middlewares add. `caller` is None, or has `user_id` and `organization_id`.
+
+    A page's errors are pages, and it has the `person` who asks, with their organization.
+    """
 
     request_id: str
+    is_page: bool = False
     caller: Any | None
+    person: Any | None = None
     # What saas.access found out: the verified token's claims, why there are none, the session's cached facts.
     claims: Any | None
     token_error: Exception | None

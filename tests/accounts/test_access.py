@@ -24,6 +24,7 @@ from tests.conftest import Api
 OWNING = {
     "login", "logout", "refresh", "register", "verify_email", "resend_verification", "forgot_password",
     "reset_password", "change_password", "accept_invitation", "checkout", "portal", "stripe_webhook",
+    "sign_up", "log_in", "log_out",
 }  # fmt: skip
 METHODS = ("get", "post", "put", "patch", "delete")
 

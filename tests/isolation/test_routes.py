@@ -7,6 +7,7 @@ from django.urls import get_resolver
 
 from accounts.models import Invitation
 from saas.kit import clock
+from saas.kit.pages import is_page
 from tenancy.context import org_context
 from tests.accounts.asking import patterns
 
@@ -22,6 +23,10 @@ PUBLIC = {
     # In development alone; this machine's mails, of all organizations.
     "mail_catcher": ANY_METHOD, "caught_mail": ANY_METHOD, "caught_mail_html": ANY_METHOD,
 }  # fmt: skip
+# Pages have tests of their own, of every role and both organizations: tests/pages/test_isolation.py.
+PAGES = {
+    pattern.name for pattern in patterns(get_resolver("saas.urls").url_patterns) if is_page(pattern.callback)
+}
 OWN = {
     "validate": ["post"], "sessions": ["get"], "me": ["get", "patch"], "members": ["get"],
     "change_password": ["post"], "invitations": ["get", "post"],
@@ -36,7 +41,8 @@ BY_ID = {
 
 def routes():
     for pattern in patterns(get_resolver().url_patterns):
-        yield pattern.name, methods_of(pattern.callback)
+        if pattern.name not in PAGES:
+            yield pattern.name, methods_of(pattern.callback)
 
 
 def ids_of(person):

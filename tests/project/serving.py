@@ -45,8 +45,8 @@ class Server:
             return False
 
 
-def start(log, **variables):
-    port = free_port()
+def start(log, port=None, **variables):
+    port = port or free_port()
     environment = {**os.environ, "LOG_FORMAT": "json", "WEB_WORKERS": "2", "PORT": str(port), **variables}
     with log.open("w") as output:
         process = subprocess.Popen(GUNICORN, cwd=ROOT, env=environment, stdout=output, stderr=output)
@@ -54,8 +54,8 @@ def start(log, **variables):
 
 
 @contextmanager
-def running(log, **variables):
-    server = start(log, **variables)
+def running(log, port=None, **variables):
+    server = start(log, port, **variables)
     try:
         assert eventually(lambda: server.is_up() or server.process.poll() is not None), log.read_text()
         assert server.process.poll() is None, log.read_text()

@@ -13,6 +13,7 @@ from uuid import UUID
 from django.conf import settings
 from django.core.signing import BadSignature, Signer
 from django.utils.crypto import constant_time_compare, salted_hmac
+from django.utils.translation import gettext_lazy as _
 
 from accounts.models import User
 from saas.kit import clock
@@ -30,9 +31,10 @@ LIFETIMES: dict[Purpose, timedelta] = {
 class InvalidLink(ValidationFailed):
     """The link is forged or for another purpose, it ran out, or it was used."""
 
+    words = _("This link is not valid any more. Ask for a new one.")
+
     def __init__(self) -> None:
-        message = "This link is not valid any more. Ask for a new one."
-        super().__init__([FieldError(("token",), "invalid_link", message)])
+        super().__init__([FieldError(("token",), "invalid_link", str(self.words))])
 
 
 @dataclass(frozen=True, slots=True)

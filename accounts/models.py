@@ -5,7 +5,7 @@ from django.db import models
 from django.db.models.functions import Lower
 
 from tenancy.fence import RoleAccess
-from tenancy.models import SUPPORT_ORGANIZATION_ID, Role, TenantModel
+from tenancy.models import ADMINS, SUPPORT_ORGANIZATION_ID, Role, TenantModel
 
 EMAIL_KEY_CONSTRAINT = "accounts_user_email_key_key"
 # What a person may still want to see of a session that ended; then the worker may remove it, and no earlier.
@@ -60,6 +60,10 @@ class User(TenantModel, AbstractBaseUser):
 
     def __str__(self) -> str:
         return self.email
+
+    @property
+    def is_admin(self) -> bool:
+        return self.role in ADMINS
 
     @property
     def is_active(self) -> bool:  # type: ignore[override]

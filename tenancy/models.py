@@ -8,6 +8,7 @@ from django.db import models
 from django.db.backends.utils import truncate_name
 from django.db.models.base import ModelBase
 from django.db.models.fields.related import lazy_related_operation
+from django.utils.translation import gettext_lazy as _
 
 from tenancy.context import organization_in_force
 from tenancy.fence import Fence, RoleAccess, TenantReference
@@ -20,9 +21,13 @@ FREE_SEATS = 3
 
 
 class Role(models.TextChoices):
-    OWNER = "owner"
-    ADMIN = "admin"
-    MEMBER = "member"
+    OWNER = "owner", _("Owner")
+    ADMIN = "admin", _("Admin")
+    MEMBER = "member", _("Member")
+
+
+# Who may look after an organization.
+ADMINS = (Role.OWNER, Role.ADMIN)
 
 
 class Access(models.TextChoices):

@@ -4,6 +4,7 @@ from datetime import timedelta
 from uuid import UUID, uuid4
 
 from django.db import transaction
+from django.utils.translation import gettext_lazy as _
 
 from accounts.links import read_link
 from accounts.models import Invitation, Session, User
@@ -30,6 +31,7 @@ class EmailNotVerified(DomainError):
     status = 403
     title = "Email address not verified"
     detail = "Verify your own address first: the link is in a mail that you can have sent again."
+    words = _("Confirm your own address first: the link is in a mail that you can have sent again.")
 
 
 class AlreadyMember(DomainError):
@@ -37,6 +39,7 @@ class AlreadyMember(DomainError):
     status = 409
     title = "Already a member"
     detail = "Somebody with this address is a member already."
+    words = _("Somebody with this address is a member already.")
 
 
 class InvitationExpired(DomainError):
@@ -44,6 +47,7 @@ class InvitationExpired(DomainError):
     status = 410
     title = "Invitation expired"
     detail = "The invitation ran out, was taken back or was used. Ask for a new one."
+    words = _("The invitation ran out, was taken back or was used. Ask whoever invited you for a new one.")
 
 
 class EmailMismatch(DomainError):
@@ -51,6 +55,9 @@ class EmailMismatch(DomainError):
     status = 403
     title = "Another address was invited"
     detail = "The invitation is for another address than the one that you are logged in with. Log out first."
+    words = _(
+        "The invitation is for another address than the one that you are logged in with. Log out first."
+    )
 
 
 @transaction.atomic
@@ -85,7 +92,7 @@ def invite_member(*, email: str, role: str, by: UUID) -> Invitation:
 @transaction.atomic
 def withdraw_invitation(invitation_id: UUID) -> None:
     """Raises NotFound. The link that was mailed leads nowhere from now on."""
-    deleted, _ = Invitation.objects.filter(id=invitation_id).delete()
+    deleted, _rows = Invitation.objects.filter(id=invitation_id).delete()
     if not deleted:
         raise NotFound
 
@@ -122,6 +129,13 @@ def accept_invitation(
         return open_session(user=user, device=device)
 
 
+def invitation_of_link(token: str) -> Invitation:
+    """What a link invites to, with its organization. Opens its own context. Raises InvalidLink or InvitationExpired."""
+    link = read_link("invitation", token)
+    with org_context(link.organization_id):
+        return _pending(link.subject_id)
+
+
 def _refuse_account(caller: SessionClaims, organization_id: UUID, invitation_id: UUID) -> None:
     """One organization a person for now: who has an account can't take another, and is told why."""
     with org_context(organization_id):
@@ -130,7 +144,8 @@ def _refuse_account(caller: SessionClaims, organization_id: UUID, invitation_id:
 
 
 def _pending(invitation_id: UUID) -> Invitation:
-    invitation = pending_invitations().filter(id=invitation_id).first()
+    pending = pending_invitations().select_related("organization")
+    invitation = pending.filter(id=invitation_id).first()
     if invitation is None:
         raise InvitationExpired
     return invitation

@@ -38,6 +38,15 @@ class SeatLimitReached(DomainError):
     status = 402
     title = "No seat left"
     detail = "Members and open invitations take all seats of the plan. Remove one, or choose a larger plan."
+    words = _("Members and open invitations take all seats of the plan. Remove one, or choose a larger plan.")
+
+
+class UnfitSuccessor(DomainError):
+    code = "unfit_successor"
+    status = 409
+    title = "Unfit successor"
+    detail = "Ownership goes to another person, who is active."
+    words = _("Ownership goes to another person, who is active.")
 
 
 @transaction.atomic
@@ -89,6 +98,21 @@ def remove_member(*, user_id: UUID, by: UUID) -> None:
         _refuse_last_owner(member)
     revoke_sessions(Session.objects.filter(user=member), reason="removed")
     member.delete()
+
+
+@transaction.atomic
+def hand_over_ownership(*, to: UUID, by: UUID) -> User:
+    """Make another member an owner, and oneself an admin. Raises NotFound, RoleTooLow or UnfitSuccessor."""
+    lock_organization()
+    successor = _lock_member(to)
+    refuse_low_role(by, Role.OWNER)
+    if successor.id == by or not successor.is_active:
+        raise UnfitSuccessor
+    successor.role = Role.OWNER
+    successor.save(update_fields=["role", "updated_at"])
+    User.objects.filter(id=by).update(role=Role.ADMIN, updated_at=clock.now())
+    forget_facts_after_commit([successor.id, by])
+    return successor
 
 
 def _set_active(organization: Organization, member: User, is_active: bool) -> None:

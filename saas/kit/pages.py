@@ -37,12 +37,13 @@ def page(
     is_public: bool = False,
     owns_transactions: bool = False,
     works_read_only: bool = False,
+    holds_token: bool = False,
     form_targets: Callable[[], Sequence[str]] = tuple,
 ) -> Callable[[PageView], PageView]:
     """Marks a function as a page, which the session's cookie opens and no token does.
 
     Without `is_public` whoever is not logged in is sent to the log-in. `owns_transactions` and `works_read_only`
-    say what they say of any view (saas.access).
+    say what they say of any view (saas.access). `holds_token`: its address does, and no Referer may show it.
     """
     accepted = list(methods or ("GET",)) + (["HEAD"] if "GET" in (methods or ("GET",)) else [])
 
@@ -59,6 +60,9 @@ def page(
             response = guarded(request, *args, **kwargs)
             response.headers.setdefault("Content-Security-Policy", page_policy(form_targets()))
             response.headers["Cache-Control"] = "no-store"
+            if holds_token:
+                # With `no-referrer` browsers send `Origin: null` with the page's own form, which looks forged.
+                response.headers["Referrer-Policy"] = "strict-origin"
             return response
 
         marks = {
@@ -102,21 +106,21 @@ class Form:
     """What was typed into a page's form, read with the API's own request serializer, and what is wrong with it.
 
     Templates show `values`, `errors` (texts by field) and `error`. `values` are those that were there before
-    until something is sent; `secrets` are never shown again.
+    until something is sent; passwords are never shown again.
     """
 
     def __init__(
         self,
-        request: HttpRequest,
+        request: Request,
         serializer: type[StrictSerializer],
         *,
         values: dict[str, Any] | None = None,
-        secrets: Sequence[str] = ("password",),
     ) -> None:
         self.request, self.serializer = request, serializer
         self.names: list[str] = list(serializer().get_fields())
         self.sent = {name: request.POST[name] for name in self.names if name in request.POST}
-        self.values = {**(values or {}), **{n: v for n, v in self.sent.items() if n not in secrets}}
+        shown = {name: value for name, value in self.sent.items() if not name.endswith("password")}
+        self.values = {**(values or {}), **shown}
         self.errors: dict[str, list[str]] = {}
         self.error = ""
         self.status = 200
@@ -152,6 +156,16 @@ class Form:
         for name, value in self._headers.items():
             response.headers[name] = value
         return response
+
+
+def read_query(serializer_class: type[StrictSerializer], request: HttpRequest) -> dict[str, Any]:
+    """A page's query. What it does not know or what was left empty is nothing. Raises ValidationFailed."""
+    names = serializer_class().get_fields()
+    serializer = serializer_class(data={name: request.GET[name] for name in names if request.GET.get(name)})
+    if not serializer.is_valid():
+        raise ValidationFailed(field_errors(serializer.errors, in_query=True))
+    validated: dict[str, Any] = serializer.validated_data
+    return validated
 
 
 def spoken(error: DomainError) -> str:

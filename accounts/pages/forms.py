@@ -1,0 +1,16 @@
+"""What pages take and the API does not, as serializers like the API's."""
+
+from accounts.api.serializers import NewEmailField
+from saas.kit.serializers import StrictCharField, StrictSerializer
+
+
+class EmailChange(StrictSerializer):
+    email = NewEmailField()
+
+
+class OrganizationChange(StrictSerializer):
+    name = StrictCharField(max_length=200)
+
+
+class Confirmation(StrictSerializer):
+    """A button, and nothing to fill in."""

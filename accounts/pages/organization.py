@@ -1,0 +1,118 @@
+"""The organization and its people. Whatever owners and admins alone may do begins with `only_admins`."""
+
+from typing import Any
+from uuid import UUID
+
+from django.contrib import messages
+from django.db.models import QuerySet
+from django.http import HttpResponse
+from django.shortcuts import render
+from django.utils.translation import gettext as _
+
+from accounts import selectors
+from accounts.api.cursors import page as cut
+from accounts.api.serializers import MemberChange, MemberQuery
+from accounts.models import User
+from accounts.pages.forms import Confirmation, OrganizationChange
+from accounts.services.members import change_member, hand_over_ownership, remove_member
+from saas.kit.errors import NotFound
+from saas.kit.http import Request
+from saas.kit.pages import Form, page, read_query, see_other
+from tenancy.models import Role
+from tenancy.permissions import only_admins
+from tenancy.services import rename_organization
+
+
+@page("GET", "POST")
+def overview(request: Request) -> HttpResponse:
+    person: Any = request.person
+    form = Form(request, OrganizationChange, values={"name": person.organization.name})
+    if request.method == "POST":
+        only_admins(request.caller)
+        with form.refusals():
+            rename_organization(**form.read())
+            messages.success(request, _("The new name is saved."))
+            return see_other("organization")
+    seats = selectors.seats_taken() if person.is_admin else None
+    return form.render("accounts/organization.html", {"seats_taken": seats})
+
+
+@page()
+def members(request: Request) -> HttpResponse:
+    only_admins(request.caller)
+    query = read_query(MemberQuery, request)
+    found, next_cursor = cut(
+        selectors.members(**{name: query[name] for name in ("role", "status", "q") if name in query}),
+        limit=query["limit"],
+        cursor=query.get("cursor"),
+    )
+    return render(request, "accounts/members.html", {"members": found, "query": query, "next": next_cursor})
+
+
+@page("GET", "POST")
+def member(request: Request, id: UUID) -> HttpResponse:
+    """Who it is, and what can be done about it. A POST changes the role."""
+    admin = only_admins(request.caller)
+    form = Form(request, MemberChange)
+    if request.method == "POST":
+        with form.refusals():
+            change_member(user_id=id, by=admin.user_id, role=form.read().get("role"))
+            messages.success(request, _("The new role is saved."))
+            return see_other("member_page", id=id)
+    return _member_page(form, id)
+
+
+@page("POST")
+def deactivate(request: Request, id: UUID) -> HttpResponse:
+    return _set_active(request, id, False, _("The member is deactivated, and all their sessions have ended."))
+
+
+@page("POST")
+def reactivate(request: Request, id: UUID) -> HttpResponse:
+    return _set_active(request, id, True, _("The member can log in again."))
+
+
+@page("POST")
+def remove(request: Request, id: UUID) -> HttpResponse:
+    admin = only_admins(request.caller)
+    form = Form(request, Confirmation)
+    with form.refusals():
+        remove_member(user_id=id, by=admin.user_id)
+        messages.success(request, _("The member is removed."))
+        return see_other("member_list")
+    return _member_page(form, id)
+
+
+@page("POST")
+def hand_over(request: Request, id: UUID) -> HttpResponse:
+    admin = only_admins(request.caller)
+    form = Form(request, Confirmation)
+    with form.refusals():
+        hand_over_ownership(to=id, by=admin.user_id)
+        messages.success(request, _("Ownership is handed over. You are an admin now."))
+        return see_other("member_page", id=id)
+    return _member_page(form, id)
+
+
+def _set_active(request: Request, id: UUID, is_active: bool, done: str) -> HttpResponse:
+    admin = only_admins(request.caller)
+    form = Form(request, Confirmation)
+    with form.refusals():
+        change_member(user_id=id, by=admin.user_id, is_active=is_active)
+        messages.success(request, done)
+        return see_other("member_page", id=id)
+    return _member_page(form, id)
+
+
+def _member_page(form: Form, id: UUID) -> HttpResponse:
+    people: QuerySet[User] = User.objects.filter(id=id)
+    shown = selectors.one_or_none(people)
+    if shown is None:
+        raise NotFound
+    return form.render("accounts/member.html", {"member": shown, "roles": roles_to_give(form.request)})
+
+
+def roles_to_give(request: Request) -> list[tuple[str, Any]]:
+    """Only owners make owners: services say so, and a page does not offer it."""
+    person: Any = request.person
+    return [choice for choice in Role.choices if person.role == Role.OWNER or choice[0] != Role.OWNER]

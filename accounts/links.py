@@ -1,7 +1,7 @@
-"""Links in mails: signed, naming their organization, good for one use of one person.
+"""Links in mails: signed, naming their organization, for one person and one purpose.
 
 A link is made while its mail is written and stored nowhere, so no row and no job holds one. It dies with what
-it was made of: an address that changed, a password that was set. Keep in mind that mail scanners open links:
+it was made of: an address that is another now, a password that was set. Keep in mind that mail scanners open links:
 a page's GET shows a button, and only its POST acts.
 """
 
@@ -67,14 +67,31 @@ def read_link(purpose: Purpose, token: str) -> Link:
     return Link(UUID(organization_id), UUID(subject_id), state)
 
 
-def reset_state(user: User) -> str:
-    """A reset link is used up by any new password, and is nobody's any more once the address is another."""
-    return f"{user.email}:{user.password}"
+def make_registration_link(sealed: str) -> str:
+    """The same for who has no account yet: the link brings what they asked for, which nobody else can read."""
+    expires_at = int((clock.now() + LIFETIMES["verify-email"]).timestamp())
+    return f"{settings.PUBLIC_URL}/verify-email?token={_signer('registration').sign_object([sealed, expires_at])}"
+
+
+def read_registration(token: str) -> str | None:
+    """What make_registration_link was given; None for any other link. Raises InvalidLink if it has run out."""
+    try:
+        sealed, expires_at = _signer("registration").unsign_object(token)
+    except BadSignature:
+        return None
+    if clock.now().timestamp() >= expires_at:
+        raise InvalidLink
+    return str(sealed)
+
+
+def state_of(user: User, address: str) -> str:
+    """What a link to `address` is made of: any new password voids it, whoever set that."""
+    return f"{address}:{user.password}"
 
 
 def fingerprint(state: str) -> str:
     return salted_hmac("accounts.links.state", state, algorithm="sha256").hexdigest()[:32]
 
 
-def _signer(purpose: Purpose) -> Signer:
+def _signer(purpose: str) -> Signer:
     return Signer(salt=f"accounts.links.{purpose}")

@@ -10,6 +10,7 @@ from accounts.models import Invitation, Session, User
 from accounts.tokens import InvalidToken, SessionClaims
 from saas.kit import clock
 from tenancy.context import org_context
+from tenancy.models import SUPPORT_ORGANIZATION_ID
 
 M = TypeVar("M", bound=Model)
 
@@ -22,6 +23,12 @@ def organization_of_email(email: str) -> UUID | None:
         cursor.execute(ORGANIZATION_FOR_EMAIL, [email])
         organization_id: UUID | None = cursor.fetchone()[0]
     return organization_id
+
+
+def organization_of_customer(email: str) -> UUID | None:
+    """The same without the support staff, who have ways of their own."""
+    organization_id = organization_of_email(email)
+    return None if organization_id == SUPPORT_ORGANIZATION_ID else organization_id
 
 
 def one_or_none(rows: QuerySet[M]) -> M | None:

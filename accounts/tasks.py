@@ -16,10 +16,10 @@ def blacklist_sessions(organization_id: UUID, *, sessions: dict[str, list[str]])
     write_blacklist(organization_id, sessions)
 
 
-@organization_task(name="register_unverified", owns_transactions=True)
-def register_unverified(organization_id: UUID, **facts: str) -> None:
+@organization_task(name="mail_registration_link", owns_transactions=True)
+def mail_registration_link(organization_id: UUID, **facts: str) -> None:
     _refuse_other_organizations(organization_id)
-    registration.register_unverified(**facts)
+    registration.mail_registration_link(**facts)
 
 
 @organization_task(name="mail_reset_link", owns_transactions=True)

@@ -8,6 +8,8 @@ from tenancy import mails
 from tenancy.jobs import organization_task, platform_task
 
 FINISHED_JOBS_HOURS = 24 * 7
+# Long enough for somebody to look into it.
+FAILED_JOBS_HOURS = 24 * 30
 
 
 @platform_task(name="retry_stalled_jobs", cron="* * * * *")
@@ -21,6 +23,7 @@ async def retry_stalled_jobs(context: JobContext) -> None:
 @platform_task(name="prune_finished_jobs", cron="23 * * * *")
 async def prune_finished_jobs(context: JobContext) -> None:
     await context.app.job_manager.delete_old_jobs(nb_hours=FINISHED_JOBS_HOURS)
+    await context.app.job_manager.delete_old_jobs(nb_hours=FAILED_JOBS_HOURS, include_failed=True)
 
 
 @organization_task(name="send_mail", owns_transactions=True)

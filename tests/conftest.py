@@ -264,6 +264,14 @@ def charlie():
 
 
 @pytest.fixture
+def staff():
+    """Sam, of the support staff."""
+    encoded = hash_password(PASSWORD)
+    with org_context(SUPPORT_ORGANIZATION_ID):
+        return User.objects.create(email="sam@support.example", name="Sam", password=encoded, is_staff=True)
+
+
+@pytest.fixture
 def owner_connection():
     """saas_owner's connection, which sees every organization: for asserting, never for what is under test."""
     with psycopg.connect(os.environ["OWNER_DATABASE_URL"], autocommit=True) as connection:

@@ -23,8 +23,9 @@ from accounts.api.serializers import (
 from accounts.callers import Caller
 from accounts.devices import device_of as device_of_client
 from accounts.selectors import live_session
+from accounts.services.addresses import EmailTaken
 from accounts.services.login import InvalidCredentials, TooManyAttempts, log_in
-from accounts.services.registration import EmailTaken, register_owner, request_registration
+from accounts.services.registration import register_owner, request_registration
 from accounts.services.sessions import (
     Device,
     InvalidRefreshToken,

@@ -43,5 +43,5 @@ class Invitations(ViewSet):
 
     @extend_schema(operation_id="delete_invitation", parameters=[ID], responses={204: OpenApiResponse(None)})
     def destroy(self, request: Request, id: UUID) -> Response:
-        withdraw_invitation(id)
+        withdraw_invitation(id, by=caller_of(request).user_id)
         return Response(status=204)

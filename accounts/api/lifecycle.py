@@ -21,18 +21,18 @@ from accounts.api.serializers import (
     TokenAnswer,
 )
 from accounts.callers import Caller
-from accounts.selectors import email_of
-from accounts.services.addresses import verify_email
+from accounts.services.addresses import EmailTaken, send_own_links
 from accounts.services.invitations import EmailMismatch, InvitationExpired, accept_invitation
 from accounts.services.login import TooManyAttempts
 from accounts.services.members import SeatLimitReached
 from accounts.services.passwords import change_password, reset_password
-from accounts.services.registration import EmailTaken
 from accounts.services.requests import request_mail
 from accounts.services.sessions import session_tokens
+from accounts.services.verification import verify_email
 from saas.kit.errors import NotAuthenticated, may_raise
 from saas.kit.serializers import read, represent
 from tenancy.access import SubscriptionRequired
+from tenancy.context import org_context
 
 
 class Links(ViewSet):
@@ -55,11 +55,13 @@ class Links(ViewSet):
     def resend_verification(self, request: Request) -> Response:
         """Mail the link again: to the caller, or to `email`, whether or not that has an account."""
         email, caller = read(ResendRequest, request).get("email"), _caller(request)
-        if email is None:
-            if caller is None:
-                raise NotAuthenticated
-            email = email_of(caller.claims)
-        request_mail("mail_verification_link", email=email)
+        if email is not None:
+            request_mail("mail_verification_link", email=email)
+        elif caller is not None:
+            with org_context(caller.organization_id):
+                send_own_links(user_id=caller.user_id)
+        else:
+            raise NotAuthenticated
         return Response(represent(MailRequested, {}), status=202)
 
     @extend_schema(request=EmailRequest, responses={202: MailRequested})

@@ -10,6 +10,7 @@ from rest_framework import serializers
 
 from saas.kit.serializers import (
     DigitsField,
+    NameField,
     StrictBooleanField,
     StrictCharField,
     StrictEmailField,
@@ -42,9 +43,9 @@ class NewPasswordField(StrictCharField):
 class RegisterRequest(StrictSerializer):
     email = NewEmailField()
     password = NewPasswordField()
-    org = StrictCharField(max_length=200, required=False)
-    organization = StrictCharField(max_length=200, required=False, help_text="An alias of `org`.")
-    name = StrictCharField(max_length=200, required=False, default="", allow_blank=True)
+    org = NameField(required=False)
+    organization = NameField(required=False, help_text="An alias of `org`.")
+    name = NameField(required=False, default="", allow_blank=True)
 
     def to_internal_value(self, data: Any) -> Any:
         self.fields["org"].required = "organization" not in data
@@ -68,7 +69,7 @@ class EmailRequest(StrictSerializer):
 
 
 class ResendRequest(StrictSerializer):
-    email = StrictCharField(max_length=254, required=False, help_text="Without a token: whose.")
+    email = StrictCharField(max_length=254, required=False, help_text="Whose; without it the caller's.")
 
 
 class MailRequested(serializers.Serializer[Any]):
@@ -76,7 +77,7 @@ class MailRequested(serializers.Serializer[Any]):
 
 
 class LinkRequest(StrictSerializer):
-    token = StrictCharField(plain_text=False, max_length=1024)
+    token = StrictCharField(plain_text=False, max_length=4096)
 
 
 class EmailVerified(serializers.Serializer[Any]):
@@ -97,7 +98,7 @@ class PasswordChanged(serializers.Serializer[Any]):
 
 
 class AcceptRequest(ResetRequest):
-    name = StrictCharField(max_length=200, required=False, default="", allow_blank=True)
+    name = NameField(required=False, default="", allow_blank=True)
 
 
 class LoginRequest(StrictSerializer):
@@ -193,7 +194,7 @@ class ProfileAnswer(serializers.Serializer[Any]):
 
 class ProfileChange(StrictSerializer):
     email = NewEmailField(required=False, help_text="Stays as it is until the link mailed there is used.")
-    name = StrictCharField(max_length=200, required=False, allow_blank=True)
+    name = NameField(required=False, allow_blank=True)
     locale = StrictCharField(max_length=16, required=False)
     timezone = StrictCharField(max_length=64, required=False)
 

@@ -8,9 +8,9 @@ from django.utils.translation import gettext as _
 
 from accounts.api.serializers import PasswordChange
 from accounts.pages.forms import EmailChange
+from accounts.services.addresses import send_own_links
 from accounts.services.members import update_profile
 from accounts.services.passwords import change_password
-from accounts.services.requests import request_mail
 from saas.kit.http import Request
 from saas.kit.pages import Form, page, see_other
 
@@ -31,10 +31,10 @@ def email(request: Request) -> HttpResponse:
     return form.render("accounts/email.html")
 
 
-@page("POST", owns_transactions=True, works_read_only=True)
+@page("POST", works_read_only=True)
 def send_verification_again(request: Request) -> HttpResponse:
     person: Any = request.person
-    request_mail("mail_verification_link", email=person.email)
+    send_own_links(user_id=person.id)
     messages.info(request, _("A new link is on its way, unless there were too many within the last hour."))
     return see_other("account_email")
 

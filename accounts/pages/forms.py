@@ -1,7 +1,7 @@
 """What pages take and the API does not, as serializers like the API's."""
 
 from accounts.api.serializers import NewEmailField
-from saas.kit.serializers import StrictCharField, StrictSerializer
+from saas.kit.serializers import NameField, StrictSerializer
 
 
 class EmailChange(StrictSerializer):
@@ -9,7 +9,7 @@ class EmailChange(StrictSerializer):
 
 
 class OrganizationChange(StrictSerializer):
-    name = StrictCharField(max_length=200)
+    name = NameField()
 
 
 class Confirmation(StrictSerializer):

@@ -37,7 +37,7 @@ def invitations(request: Request) -> HttpResponse:
 
 @page("POST")
 def withdraw(request: Request, id: UUID) -> HttpResponse:
-    only_admins(request.caller)
-    withdraw_invitation(id)
+    admin = only_admins(request.caller)
+    withdraw_invitation(id, by=admin.user_id)
     messages.success(request, _("The invitation is taken back."))
     return see_other("invitation_list")

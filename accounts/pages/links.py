@@ -7,10 +7,10 @@ from django.utils.translation import gettext as _
 from accounts.api.serializers import AcceptRequest, EmailRequest, LinkRequest, ResetRequest
 from accounts.devices import device_of
 from accounts.page_sessions import begin_page_session
-from accounts.services.addresses import verify_email
 from accounts.services.invitations import accept_invitation, invitation_of_link
 from accounts.services.passwords import reset_password
 from accounts.services.requests import request_mail
+from accounts.services.verification import verify_email
 from saas.kit.http import Request
 from saas.kit.pages import Form, page, see_other
 

@@ -1,26 +1,26 @@
 """Asking people into the organization, and their coming."""
 
 from datetime import timedelta
-from uuid import UUID, uuid4
+from uuid import UUID
 
 from django.db import transaction
+from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
 
 from accounts.links import read_link
 from accounts.models import Invitation, Session, User
 from accounts.passwords import check_new_password, hash_password
 from accounts.selectors import email_of, pending_invitations, seats_taken
-from accounts.services.addresses import may_mail
+from accounts.services.addresses import EmailTaken, mail_link
 from accounts.services.members import lock_organization, refuse_low_role, refuse_without_seat
-from accounts.services.registration import EmailTaken, create_user
+from accounts.services.registration import create_user
 from accounts.services.sessions import Device, open_session
 from accounts.tokens import SessionClaims
 from saas.kit import clock
-from saas.kit.errors import DomainError, NotFound, RateLimited
-from saas.kit.rate_limits import INVITATIONS, hit
+from saas.kit.errors import DomainError, NotFound
+from saas.kit.rate_limits import INVITATIONS, spend
 from tenancy.access import refuse_read_only
 from tenancy.context import current_organization_id, org_context
-from tenancy.mails import queue_mail
 from tenancy.models import Organization
 
 INVITED_FOR = timedelta(days=7)
@@ -66,35 +66,35 @@ def invite_member(*, email: str, role: str, by: UUID) -> Invitation:
 
     Raises EmailNotVerified, RoleTooLow, AlreadyMember, SeatLimitReached or RateLimited.
     """
+    spend(INVITATIONS, str(current_organization_id()))
     organization = lock_organization()
-    refuse_low_role(by, role)
+    before = Invitation.objects.filter(email__iexact=email).first()
+    refuse_low_role(by, role, before.role if before else None)
     inviter = User.objects.get(id=by)
     if inviter.email_verified_at is None:
         raise EmailNotVerified
     if User.objects.filter(email_key=email.lower()).exists():
         raise AlreadyMember
     refuse_without_seat(organization, taken=seats_taken(but_for=email))
-    _refuse_too_many(email)
-    Invitation.objects.filter(email__iexact=email).delete()
+    now = clock.now()
+    Invitation.objects.filter(Q(email__iexact=email) | Q(expires_at__lt=now)).delete()
     invitation = Invitation.objects.create(
-        email=email, role=role, invited_by=inviter, expires_at=clock.now() + INVITED_FOR
+        email=email, role=role, invited_by=inviter, expires_at=now + INVITED_FOR
     )
-    queue_mail(
-        "accounts/invitation",
-        address=email,
-        occasion=str(uuid4()),
-        invitation_id=str(invitation.id),
-        inviter=inviter.name or inviter.email,
-    )
+    inviter_name = inviter.name or inviter.email
+    mail_link("accounts/invitation", email, invitation_id=str(invitation.id), inviter=inviter_name)
     return invitation
 
 
 @transaction.atomic
-def withdraw_invitation(invitation_id: UUID) -> None:
-    """Raises NotFound. The link that was mailed leads nowhere from now on."""
-    deleted, _rows = Invitation.objects.filter(id=invitation_id).delete()
-    if not deleted:
+def withdraw_invitation(invitation_id: UUID, *, by: UUID) -> None:
+    """Raises NotFound or RoleTooLow. The link that was mailed leads nowhere from now on."""
+    lock_organization()
+    invitation = Invitation.objects.filter(id=invitation_id).first()
+    if invitation is None:
         raise NotFound
+    refuse_low_role(by, invitation.role)
+    invitation.delete()
 
 
 def accept_invitation(
@@ -102,8 +102,8 @@ def accept_invitation(
 ) -> Session:
     """Make the invited person a member and log them in. Opens its own transactions: hashing stays outside.
 
-    Raises InvalidLink, InvitationExpired, EmailMismatch or EmailTaken for a caller with an account,
-    SeatLimitReached, SubscriptionRequired or ValidationFailed.
+    Raises InvalidLink, InvitationExpired, EmailTaken, SeatLimitReached, SubscriptionRequired or
+    ValidationFailed; for a caller who is logged in with another address, EmailMismatch.
     """
     link = read_link("invitation", token)
     if caller is not None:
@@ -149,11 +149,3 @@ def _pending(invitation_id: UUID) -> Invitation:
     if invitation is None:
         raise InvitationExpired
     return invitation
-
-
-def _refuse_too_many(email: str) -> None:
-    decision = hit(INVITATIONS, str(current_organization_id()))
-    if not decision.allowed:
-        raise RateLimited(decision.retry_after)
-    if not may_mail(email):
-        raise RateLimited(INVITATIONS.per)

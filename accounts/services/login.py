@@ -3,7 +3,6 @@
 from dataclasses import dataclass
 from uuid import UUID
 
-from django.conf import settings
 from django.contrib.auth.hashers import get_hasher, identify_hasher
 from django.utils.translation import gettext_lazy as _
 
@@ -21,8 +20,8 @@ class InvalidCredentials(DomainError):
     code = "invalid_credentials"
     status = 401
     title = "Invalid credentials"
-    detail = "The email address or the password is wrong, or the address is not verified yet."
-    words = _("The email address or the password is wrong, or the address is not verified yet.")
+    detail = "The email address or the password is wrong."
+    words = _("The email address or the password is wrong.")
 
 
 class TooManyAttempts(RateLimited):
@@ -61,10 +60,7 @@ def _credential(email: str) -> Credential | None:
     if organization_id is None:
         return None
     with org_context(organization_id):
-        users = User.objects.filter(email_key=email.lower(), deactivated_at=None, is_staff=False)
-        if settings.REGISTRATION_MODE == "verified":
-            users = users.exclude(email_verified_at=None)
-        user = users.first()
+        user = User.objects.filter(email_key=email.lower(), deactivated_at=None, is_staff=False).first()
     return Credential(organization_id, user.id, user.password) if user else None
 
 
@@ -72,7 +68,11 @@ def _open(credential: Credential, password: str, device: Device) -> Session | No
     """None if the hash is no longer the one that was compared. Raises InvalidCredentials for who was deactivated."""
     upgraded = hash_password(password) if _is_outdated(credential.encoded) else None
     with org_context(credential.organization_id):
-        user = User.objects.select_for_update().filter(id=credential.user_id, deactivated_at=None).first()
+        user = (
+            User.objects.select_for_update(no_key=True)
+            .filter(id=credential.user_id, deactivated_at=None)
+            .first()
+        )
         if user is None:
             raise InvalidCredentials
         if user.password != credential.encoded:

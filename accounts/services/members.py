@@ -56,7 +56,10 @@ def update_profile(*, user_id: UUID, changes: dict[str, Any]) -> User:
     email = changes.get("email")
     changes = {name: value for name, value in changes.items() if name != "email"}
     user = (
-        User.objects.select_for_update(of=("self",)).select_related("organization").filter(id=user_id).first()
+        User.objects.select_for_update(of=("self",), no_key=True)
+        .select_related("organization")
+        .filter(id=user_id)
+        .first()
     )
     if user is None:
         raise InvalidToken
@@ -84,7 +87,7 @@ def change_member(*, user_id: UUID, by: UUID, role: str | None = None, is_active
         forget_facts_after_commit([member.id])
     if is_active is not None and is_active != member.is_active:
         _set_active(organization, member, is_active)
-    member.save(update_fields=["role", "deactivated_at", "updated_at"])
+    member.save(update_fields=["role", "deactivated_at", "pending_email", "updated_at"])
     return member
 
 
@@ -122,7 +125,7 @@ def _set_active(organization: Organization, member: User, is_active: bool) -> No
         return
     if member.role == Role.OWNER:
         _refuse_last_owner(member)
-    member.deactivated_at = clock.now()
+    member.deactivated_at, member.pending_email = clock.now(), ""
     revoke_sessions(Session.objects.filter(user=member), reason="deactivated")
 
 
@@ -139,7 +142,7 @@ def refuse_without_seat(organization: Organization, *, taken: int) -> None:
 
 
 def _lock_member(user_id: UUID) -> User:
-    member = User.objects.select_for_update().filter(id=user_id).first()
+    member = User.objects.select_for_update(no_key=True).filter(id=user_id).first()
     if member is None:
         raise NotFound
     return member

@@ -4,11 +4,11 @@ from uuid import UUID, uuid4
 
 from django.db.models import QuerySet
 
-from accounts.links import InvalidLink, read_link, reset_state
+from accounts.links import InvalidLink, read_link, state_of
 from accounts.models import Session, User
 from accounts.passwords import check_new_password, hash_password, verify_password
 from accounts.services.login import TooManyAttempts
-from accounts.services.sessions import forget_facts_after_commit, revoke_sessions
+from accounts.services.sessions import revoke_sessions
 from accounts.tokens import InvalidToken, SessionClaims
 from saas.kit import attempts, clock
 from saas.kit.errors import FieldError, ValidationFailed
@@ -31,12 +31,12 @@ def reset_password(*, token: str, password: str) -> None:
     link = read_link("reset-password", token)
     with org_context(link.organization_id):
         user = _user(link.subject_id)
-    if user is None or not link.is_made_of(reset_state(user)):
+    if user is None or not link.is_made_of(state_of(user, user.email)):
         raise InvalidLink
     encoded = _hash_new_password(user, password, field="password")
     with org_context(link.organization_id):
         user = _user(link.subject_id, lock=True)
-        if user is None or not link.is_made_of(reset_state(user)):
+        if user is None or not link.is_made_of(state_of(user, user.email)):
             raise InvalidLink
         user.email_verified_at = user.email_verified_at or clock.now()
         _set_password(user, encoded, ended=Session.objects.filter(user=user))
@@ -74,7 +74,7 @@ def _refuse_if_blocked(seconds: float) -> None:
 
 def _user(user_id: UUID, *, lock: bool = False) -> User | None:
     users = User.objects.select_related("organization").filter(id=user_id, deactivated_at=None)
-    return (users.select_for_update(of=("self",)) if lock else users).first()
+    return (users.select_for_update(of=("self",), no_key=True) if lock else users).first()
 
 
 def _hash_new_password(user: User, password: str, *, field: str) -> str:
@@ -85,8 +85,8 @@ def _hash_new_password(user: User, password: str, *, field: str) -> str:
 
 
 def _set_password(user: User, encoded: str, *, ended: QuerySet[Session]) -> None:
-    user.password = encoded
-    user.save(update_fields=["password", "email_verified_at", "updated_at"])
+    # Whoever asked for another address may be whom the new password is to keep out.
+    user.password, user.pending_email = encoded, ""
+    user.save(update_fields=["password", "pending_email", "email_verified_at", "updated_at"])
     revoke_sessions(ended, reason="password_changed")
-    forget_facts_after_commit([user.id])
-    queue_mail("accounts/password_changed", user_id=user.id, occasion=str(uuid4()))
+    queue_mail("accounts/password_changed", user_id=user.id, address=user.email, occasion=str(uuid4()))

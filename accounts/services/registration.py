@@ -6,15 +6,17 @@ from contextlib import contextmanager
 from typing import Any
 from uuid import uuid4
 
+import orjson
 from django.db import IntegrityError, transaction
 from django.utils.text import slugify
-from django.utils.translation import gettext_lazy as _
 
 from accounts.models import EMAIL_KEY_CONSTRAINT, Session, User
 from accounts.passwords import check_new_password, hash_password
 from accounts.selectors import organization_of_email
+from accounts.services.addresses import EmailTaken, mail_link
 from accounts.services.sessions import Device, open_session
-from saas.kit.errors import DomainError
+from saas.kit import clock
+from saas.kit.sealing import seal, unseal
 from tenancy.context import org_context
 from tenancy.database import violated_constraint
 from tenancy.jobs import defer
@@ -23,14 +25,7 @@ from tenancy.models import SUPPORT_ORGANIZATION_ID, Organization, Role
 
 SLUG_CONSTRAINT = "tenancy_organization_slug_key"
 SLUG_TRIES = 6
-
-
-class EmailTaken(DomainError):
-    code = "email_taken"
-    status = 409
-    title = "Email address taken"
-    detail = "An account with this email address exists already."
-    words = _("An account with this email address exists already. Log in, or take another address.")
+SEALED_FOR = "accounts.registration"
 
 
 def register_owner(
@@ -51,32 +46,40 @@ def register_owner(
 
 
 def request_registration(*, email: str, password: str, organization_name: str, name: str) -> None:
-    """Ask the background for it, so that neither the answer nor its time tells whether the address has an account.
+    """Mail a link that registers, unless the address has an account. Nothing is made before the link is used.
 
-    Opens its own transaction: hashing stays outside. Raises ValidationFailed.
+    The background does it, so that neither the answer nor its time tells which it was. Opens its own
+    transaction: hashing stays outside. Raises ValidationFailed.
     """
     check_new_password(password, email=email, name=name, organization_name=organization_name)
-    encoded = hash_password(password)
+    wish = {"email": email, "password": hash_password(password), "name": name}
+    sealed = seal(SEALED_FOR, orjson.dumps({**wish, "organization_name": organization_name}))
     with org_context(SUPPORT_ORGANIZATION_ID):
-        defer(
-            "register_unverified",
-            email=email,
-            encoded=encoded,
-            organization_name=organization_name,
-            name=name,
-        )
+        defer("mail_registration_link", email=email, organization_name=organization_name, sealed=sealed)
 
 
-def register_unverified(*, email: str, encoded: str, organization_name: str, name: str) -> None:
-    """Make the organization and its owner, who can log in once the address is verified; or tell who has it already."""
-    if organization_id := organization_of_email(email):
+def mail_registration_link(*, email: str, organization_name: str, sealed: str) -> None:
+    """To whoever has no account yet; to others, that they have one. Opens its own transaction."""
+    organization_id = organization_of_email(email)
+    if organization_id is None:
+        with org_context(SUPPORT_ORGANIZATION_ID):
+            organization = {"name": organization_name}
+            mail_link("accounts/finish_registration", email, sealed=sealed, organization=organization)
+    elif organization_id != SUPPORT_ORGANIZATION_ID:
         with org_context(organization_id):
             user = User.objects.get_by_natural_key(email)
-            queue_mail("accounts/registered_again", user_id=user.id, occasion=str(uuid4()))
-        return
-    with _new_organization(organization_name):
-        owner = create_user(email=email, password=encoded, name=name, role=Role.OWNER)
-        queue_mail("accounts/verify_email", user_id=owner.id)
+            mail_link("accounts/registered_again", user.email, user=user)
+
+
+def finish_registration(sealed: str) -> None:
+    """Make what request_registration was asked for; the address is verified. Raises EmailTaken.
+
+    Opens its own transaction.
+    """
+    wish = orjson.loads(unseal(SEALED_FOR, sealed))
+    with _new_organization(wish.pop("organization_name")):
+        owner = create_user(**wish, role=Role.OWNER, email_verified_at=clock.now())
+        queue_mail("accounts/welcome", user_id=owner.id)
 
 
 def create_user(*, email: str, password: str, **facts: Any) -> User:

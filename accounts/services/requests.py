@@ -3,44 +3,41 @@ tells whether the address has an account."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from uuid import uuid4
 
 from accounts.models import User
-from accounts.selectors import organization_of_email
-from accounts.services.addresses import may_mail, send_verification
+from accounts.selectors import organization_of_customer
+from accounts.services.addresses import mail_link, send_verification
 from tenancy.context import org_context
 from tenancy.jobs import defer
-from tenancy.mails import queue_mail
 from tenancy.models import SUPPORT_ORGANIZATION_ID
 
 
 def request_mail(task: str, *, email: str) -> None:
     """Enqueue a task of accounts.tasks that mails a link to the address, if it has an account.
 
-    Opens its own transaction. Beyond MAILS_TO_AN_ADDRESS nothing is sent, and nobody is told.
+    Opens its own transaction.
     """
-    if may_mail(email):
-        with org_context(SUPPORT_ORGANIZATION_ID):
-            defer(task, email=email)
+    with org_context(SUPPORT_ORGANIZATION_ID):
+        defer(task, email=email)
 
 
 def mail_reset_link(email: str) -> None:
     with _account(email) as user:
         if user:
-            queue_mail("accounts/reset_password", user_id=user.id, occasion=str(uuid4()))
+            mail_link("accounts/reset_password", user.email, user=user)
 
 
 def mail_verification_link(email: str) -> None:
     with _account(email) as user:
         if user:
-            send_verification(user_id=user.id)
+            send_verification(user)
 
 
 @contextmanager
 def _account(email: str) -> Iterator[User | None]:
-    """In the context of the address's organization: its active user. Staff are outside: their admin has its own ways."""
-    organization_id = organization_of_email(email)
-    if organization_id is None or organization_id == SUPPORT_ORGANIZATION_ID:
+    """In the context of the address's organization: its active user."""
+    organization_id = organization_of_customer(email)
+    if organization_id is None:
         yield None
         return
     with org_context(organization_id):

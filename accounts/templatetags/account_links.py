@@ -4,7 +4,7 @@ from uuid import UUID
 
 from django import template
 
-from accounts.links import make_link, reset_state
+from accounts.links import Purpose, make_link, make_registration_link, state_of
 from accounts.models import User
 from tenancy.context import current_organization_id
 
@@ -14,21 +14,28 @@ register = template.Library()
 @register.simple_tag
 def verification_link(user: User, address: str) -> str:
     """Confirms that the person reads mail to this address: the present one, or the one it is to become."""
-    return make_link(
-        "verify-email", organization_id=current_organization_id(), subject_id=user.id, state=address
-    )
+    return _link("verify-email", user, address)
 
 
 @register.simple_tag
 def reset_link(user: User) -> str:
-    return make_link(
-        "reset-password",
-        organization_id=current_organization_id(),
-        subject_id=user.id,
-        state=reset_state(user),
-    )
+    return _link("reset-password", user, user.email)
+
+
+@register.simple_tag
+def registration_link(sealed: str) -> str:
+    return make_registration_link(sealed)
 
 
 @register.simple_tag
 def invitation_link(invitation_id: str) -> str:
     return make_link("invitation", organization_id=current_organization_id(), subject_id=UUID(invitation_id))
+
+
+def _link(purpose: Purpose, user: User, address: str) -> str:
+    return make_link(
+        purpose,
+        organization_id=current_organization_id(),
+        subject_id=user.id,
+        state=state_of(user, address),
+    )

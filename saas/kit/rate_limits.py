@@ -11,6 +11,7 @@ from typing import Any
 
 from prometheus_client import Counter
 
+from saas.kit.errors import RateLimited
 from saas.kit.redis import RedisUnavailable, Script, call
 
 MICROSECONDS = 1_000_000
@@ -42,8 +43,9 @@ AUTHENTICATED = Limit("authenticated", 1000, per=MINUTE)
 LOG_OUTS = Limit("log-outs", 60, per=MINUTE)
 # Providers send bursts, and try again what is refused.
 WEBHOOKS = Limit("webhooks", 3000, per=MINUTE)
-# What anybody can have sent to an address, and what members can have sent for their organization.
+# Mails of one kind that others can have sent to an address, and what a person or an organization can have sent.
 MAILS_TO_AN_ADDRESS = Limit("mails-to-an-address", 5, per=HOUR)
+ADDRESS_CHANGES = Limit("address-changes", 5, per=HOUR)
 INVITATIONS = Limit("invitations", 50, per=HOUR)
 LOGIN_FAILURES = Limit("login-failures", 5, per=15 * MINUTE)
 
@@ -70,6 +72,13 @@ def hit(limit: Limit, key: str) -> Decision:
     except RedisUnavailable:
         return local_hit(limit, key)
     return redis_decision(limit, reply)
+
+
+def spend(limit: Limit, key: str) -> None:
+    """`hit`, raising RateLimited with the limit's own headers where it is denied."""
+    decision = hit(limit, key)
+    if not decision.allowed:
+        raise RateLimited(decision.retry_after, headers=rate_limit_headers(decision, limit))
 
 
 def rate_key(limit: Limit, key: str) -> str:

@@ -18,6 +18,7 @@ from saas.kit.errors import FieldError, ValidationFailed
 CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 # Embeddings, overrides and isolates make a name read as another one. The marks U+200E and U+200F don't.
 BIDI = re.compile("[\u202a-\u202e\u2066-\u2069]")
+WEB_ADDRESS = re.compile(r"://|\bwww\.", re.IGNORECASE)
 DIGITS = re.compile("[0-9]+")
 
 
@@ -90,6 +91,21 @@ class StrictEmailField(StrictCharField, serializers.EmailField):
     def __init__(self, **kwargs: Any) -> None:
         kwargs.setdefault("max_length", 254)
         super().__init__(**kwargs)
+
+
+class NameField(StrictCharField):
+    """What a person or an organization is called. No web address: mails to strangers show it, and would make it a link."""
+
+    default_error_messages: ClassVar[dict[str, Any]] = {"web_address": "A name holds no web address."}
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(max_length=200, **kwargs)
+
+    def to_internal_value(self, data: Any) -> str:
+        value = super().to_internal_value(data)
+        if WEB_ADDRESS.search(value):
+            self.fail("web_address")
+        return value
 
 
 class StrictBooleanField(serializers.BooleanField):

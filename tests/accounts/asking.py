@@ -2,7 +2,7 @@
 
 from contextlib import contextmanager
 
-from django.db import connection
+from django.db import connection, connections
 from django.test.utils import CaptureQueriesContext
 from django.urls import URLPattern
 
@@ -60,3 +60,11 @@ def patterns(entries):
             yield entry
         else:
             yield from patterns(entry.url_patterns)
+
+
+def in_thread(function, *arguments):
+    """For threads of a test: their connections end with them."""
+    try:
+        return function(*arguments)
+    finally:
+        connections.close_all()

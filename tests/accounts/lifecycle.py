@@ -9,7 +9,7 @@ from tenancy.models import SUPPORT_ORGANIZATION_ID, Mail
 from tests.accounts.asking import jobs
 
 LINK = re.compile(r"https?://\S+/(?P<purpose>[a-z-]+)\?token=(?P<token>\S+)")
-ASKED = ("register_unverified", "mail_reset_link", "mail_verification_link")
+ASKED = ("mail_registration_link", "mail_reset_link", "mail_verification_link")
 
 
 def do_what_was_asked(owner):

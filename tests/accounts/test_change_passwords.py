@@ -1,13 +1,23 @@
 """A password is set anew with a mailed link or with the present one, and takes the other sessions with it."""
 
+import os
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
+import psycopg
 import pytest
 
 from accounts import tasks
+from accounts.models import Session
+from accounts.services import passwords
 from saas.kit.rate_limits import LOGIN_FAILURES, MAILS_TO_AN_ADDRESS
+from tenancy.context import org_context
 from tenancy.jobs import MisplacedJob
-from tests.accounts.asking import assert_field_errors, assert_refused, jobs
+from tenancy.mails import queue_mail
+from tests.accounts.asking import assert_field_errors, assert_refused, in_thread, is_waiting, jobs
 from tests.accounts.lifecycle import do_what_was_asked, sent, token_in
 from tests.conftest import PASSWORD, Api, make_member
+from tests.project.launching import eventually
 
 NEW = "another-long-secret"
 
@@ -55,16 +65,27 @@ class TestForgot:
         known, unknown = jobs(owner_connection, "mail_reset_link")
         assert known[0] == unknown[0]
 
-    def test_who_is_deactivated_or_staff_gets_none(self, alice, bob, mailoutbox, owner_connection):
+    def test_who_is_deactivated_or_staff_gets_none(self, alice, bob, staff, owner_connection):
         alice.api.patch(f"/users/org/{bob.user.id}", {"active": False})
-        forget("bob@acme.example")
+        for email in ("bob@acme.example", staff.email):
+            forget(email)
         do_what_was_asked(owner_connection)
-        assert sent(mailoutbox, alice.organization_id, "accounts/reset_password") == []
+        messages = owner_connection.execute("SELECT message FROM tenancy_mail").fetchall()
+        assert ("accounts/reset_password",) not in messages
 
-    def test_an_address_gets_so_many_mails_and_no_more(self, alice, owner_connection):
-        for _ in range(MAILS_TO_AN_ADDRESS.amount + 2):
-            assert forget("Alice@acme.example").status_code == 202
-        assert len(jobs(owner_connection, "mail_reset_link")) == MAILS_TO_AN_ADDRESS.amount
+    def test_an_address_gets_so_many_mails_and_no_more(self, alice, mailoutbox, owner_connection):
+        for number in range(MAILS_TO_AN_ADDRESS.amount + 2):
+            email = "alice@acme.example" if number % 2 else "ALICE@acme.example"
+            assert forget(email).status_code == 202
+        do_what_was_asked(owner_connection)
+        mails = sent(mailoutbox, alice.organization_id, "accounts/reset_password")
+        assert len(mails) == MAILS_TO_AN_ADDRESS.amount
+
+    def test_other_mails_do_not_use_that_up(self, alice, mailoutbox, owner_connection):
+        for _ in range(MAILS_TO_AN_ADDRESS.amount + 1):
+            Api().post("/auth/verify-email/resend", {"email": "alice@acme.example"})
+        do_what_was_asked(owner_connection)
+        fresh_token(alice, mailoutbox, owner_connection)
 
     def test_no_organization_can_ask_in_its_own_name(self, alice):
         """Injected SQL can enqueue for its own organization alone, and that is refused."""
@@ -103,6 +124,41 @@ class TestReset:
         assert reset(newer).status_code == 200
         assert_field_errors(reset(reset_token), ("#/token", "invalid_link"))
 
+    def test_it_dies_with_another_address(self, reset_token, owner_connection):
+        owner_connection.execute("UPDATE accounts_user SET email = 'alice@new.example'")
+        assert_field_errors(reset(reset_token), ("#/token", "invalid_link"))
+
+    def test_a_deactivated_person_is_refused(self, reset_token, owner_connection):
+        owner_connection.execute("UPDATE accounts_user SET deactivated_at = now()")
+        assert_field_errors(reset(reset_token), ("#/token", "invalid_link"))
+
+    def test_the_row_decides_under_its_lock(self, reset_token, owner_connection):
+        with ThreadPoolExecutor(1) as pool, psycopg.connect(os.environ["OWNER_DATABASE_URL"]) as other:
+            other.execute("UPDATE accounts_user SET password = 'another one'")
+            answer = pool.submit(in_thread, reset, reset_token)
+            assert eventually(lambda: is_waiting(owner_connection))
+            other.commit()
+            assert_field_errors(answer.result(), ("#/token", "invalid_link"))
+
+    def test_it_does_not_meet_a_reused_refresh_token_in_a_deadlock(
+        self, alice, reset_token, owner_connection
+    ):
+        """The one holds the user and wants the session, the other the other way round: neither waits for ever."""
+        holds_session = threading.Event()
+
+        def reuse():
+            with org_context(alice.organization_id):
+                Session.objects.select_for_update(of=("self",)).get()
+                holds_session.set()
+                assert eventually(lambda: is_waiting(owner_connection))
+                queue_mail("accounts/refresh_token_reused", user_id=alice.user.id)
+
+        with ThreadPoolExecutor(1) as pool:
+            reused = pool.submit(in_thread, reuse)
+            assert holds_session.wait(20)
+            assert reset(reset_token).status_code == 200
+            reused.result()
+
     def test_it_runs_out_after_an_hour(self, reset_token, fake_clock):
         fake_clock.advance(hours=1, seconds=1)
         assert_field_errors(reset(reset_token), ("#/token", "invalid_link"))
@@ -115,8 +171,6 @@ class TestReset:
 
     def test_two_at_once_set_one_password(self, alice, reset_token):
         """The link is looked at again under the user's lock: what was set meanwhile has used it up."""
-        from accounts.services import passwords
-
         hashed = passwords.hash_password
 
         def hash_while_another_sets(password):
@@ -157,6 +211,18 @@ class TestChange:
         assert int(refused.headers["Retry-After"]) <= 30
         # Of this person's password alone, and log-ins are counted apart.
         assert log_in().status_code == 200
+
+    def test_one_that_was_changed_meanwhile_is_not_the_present_one(
+        self, alice, monkeypatch, owner_connection
+    ):
+        hashed = passwords.hash_password
+
+        def hash_while_another_sets(password):
+            owner_connection.execute("UPDATE accounts_user SET password = 'another one'")
+            return hashed(password)
+
+        monkeypatch.setattr(passwords, "hash_password", hash_while_another_sets)
+        assert_field_errors(self.change(alice), ("#/current_password", "wrong_password"))
 
     def test_a_bad_new_one_is_refused(self, alice):
         refused = self.change(alice, new="password123")

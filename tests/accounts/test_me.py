@@ -119,6 +119,8 @@ class TestChangeMe:
             ({"name": ["Al"]}, "#/name", "invalid"),
             ({"name": "x" * 201}, "#/name", "max_length"),
             ({"name": "a\tb"}, "#/name", "control_character"),
+            ({"name": "Win http://evil.example"}, "#/name", "web_address"),
+            ({"name": "WWW.evil.example"}, "#/name", "web_address"),
             ({"name": "a\u2028b"}, "#/name", "control_character"),
             ({"name": "a\u202eb"}, "#/name", "bidi_override"),
             ({"name": "a\u2066b"}, "#/name", "bidi_override"),

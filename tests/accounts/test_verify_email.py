@@ -1,14 +1,19 @@
 """Addresses are confirmed by links that are mailed to them, and changed in the same way."""
 
+import os
+from concurrent.futures import ThreadPoolExecutor
+
+import psycopg
 import pytest
 
-from accounts.links import make_link
+from accounts.links import make_link, state_of
 from accounts.models import User
-from saas.kit.rate_limits import MAILS_TO_AN_ADDRESS
+from saas.kit.rate_limits import ADDRESS_CHANGES, MAILS_TO_AN_ADDRESS
 from tenancy.context import org_context
-from tests.accounts.asking import assert_field_errors, assert_refused, jobs
+from tests.accounts.asking import assert_field_errors, assert_refused, in_thread, is_waiting, jobs
 from tests.accounts.lifecycle import do_what_was_asked, sent, token_in
 from tests.conftest import PASSWORD, Api
+from tests.project.launching import eventually
 
 INVALID = ("#/token", "invalid_link")
 
@@ -57,7 +62,7 @@ class TestVerifyEmail:
             "verify-email",
             organization_id=bob.organization_id,
             subject_id=bob.user.id,
-            state="bob@acme.example",
+            state=state_of(bob.user, "bob@acme.example"),
         )
         alice.api.patch(f"/users/org/{bob.user.id}", {"active": False})
         assert_field_errors(verify(link.partition("token=")[2]), INVALID)
@@ -77,7 +82,7 @@ class TestVerifyEmail:
                 purpose,
                 organization_id=alice.organization_id,
                 subject_id=alice.user.id,
-                state="alice@acme.example",
+                state=state_of(alice.user, "alice@acme.example"),
             )
             assert_field_errors(verify(link.partition("token=")[2]), INVALID)
 
@@ -86,7 +91,7 @@ class TestVerifyEmail:
             "verify-email",
             organization_id=charlie.organization_id,
             subject_id=alice.user.id,
-            state="alice@acme.example",
+            state=state_of(alice.user, "alice@acme.example"),
         )
         assert_field_errors(verify(link.partition("token=")[2]), INVALID)
 
@@ -95,7 +100,6 @@ class TestResend:
     def test_the_caller_gets_another_link(self, alice, mailoutbox, owner_connection):
         answer = alice.api.post("/auth/verify-email/resend")
         assert (answer.status_code, answer.json()) == (202, {"status": "accepted"})
-        do_what_was_asked(owner_connection)
         [mail] = sent(mailoutbox, alice.organization_id, "accounts/verify_email")
         assert mail.to == ["alice@acme.example"]
         assert verify(token_in(mail, "verify-email")).status_code == 200
@@ -111,6 +115,19 @@ class TestResend:
         assert alice.api.post("/auth/verify-email/resend").status_code == 202
         do_what_was_asked(owner_connection)
         assert sent(mailoutbox, alice.organization_id, "accounts/verify_email") == []
+
+    def test_the_caller_gets_both_that_are_due(self, alice, new_token, mailoutbox):
+        alice.api.post("/auth/verify-email/resend")
+        assert len(sent(mailoutbox, alice.organization_id, "accounts/verify_email")) == 1
+        [mail] = sent(mailoutbox, alice.organization_id, "accounts/confirm_new_email")
+        assert mail.to == ["alice@new.example"]
+
+    def test_a_stranger_causes_no_mail_to_the_new_address(
+        self, alice, new_token, mailoutbox, owner_connection
+    ):
+        Api().post("/auth/verify-email/resend", {"email": "alice@acme.example"})
+        do_what_was_asked(owner_connection)
+        assert sent(mailoutbox, alice.organization_id, "accounts/confirm_new_email") == []
 
     def test_an_unknown_address_gets_the_same_answer(self, alice, anonymous, owner_connection):
         answers = [
@@ -157,11 +174,38 @@ class TestChangeEmail:
         alice.api.patch("/users/me", {"email": "alice@other.example"})
         assert_field_errors(verify(new_token), INVALID)
 
-    def test_it_works_once(self, alice, new_token):
+    def test_it_changes_once(self, alice, new_token):
         verify(new_token)
         alice.api.patch("/users/me", {"email": "alice@other.example"})
         assert verify(new_token).status_code == 200  # The address is still theirs, and nothing else happens.
         assert me(alice)["email"] == "alice@new.example"
+
+    def test_a_new_password_keeps_whoever_asked_for_it_out(
+        self, alice, new_token, mailoutbox, owner_connection
+    ):
+        """A thief of a token asks for an address of theirs; the owner sets a new password by mail."""
+        Api().post("/auth/password/forgot", {"email": "alice@acme.example"})
+        do_what_was_asked(owner_connection)
+        [mail] = sent(mailoutbox, alice.organization_id, "accounts/reset_password")
+        body = {"token": token_in(mail, "reset-password"), "password": "another-long-secret"}
+        assert Api().post("/auth/password/reset", body).status_code == 200
+        assert_field_errors(verify(new_token), INVALID)
+        with org_context(alice.organization_id):
+            assert User.objects.get().pending_email == ""
+
+    def test_a_deactivation_forgets_it(self, alice, bob):
+        bob.api.patch("/users/me", {"email": "bob@new.example"})
+        alice.api.patch(f"/users/org/{bob.user.id}", {"active": False})
+        with org_context(alice.organization_id):
+            assert User.objects.get(id=bob.user.id).pending_email == ""
+
+    def test_the_row_decides_under_its_lock(self, alice, new_token, owner_connection):
+        with ThreadPoolExecutor(1) as pool, psycopg.connect(os.environ["OWNER_DATABASE_URL"]) as other:
+            other.execute("UPDATE accounts_user SET pending_email = 'alice@later.example'")
+            answer = pool.submit(in_thread, verify, new_token)
+            assert eventually(lambda: is_waiting(owner_connection))
+            other.commit()
+            assert_field_errors(answer.result(), INVALID)
 
     def test_another_persons_address_is_refused_only_at_the_link(self, alice, charlie, mailoutbox):
         assert alice.api.patch("/users/me", {"email": "charlie@globex.example"}).status_code == 202
@@ -175,8 +219,18 @@ class TestChangeEmail:
         assert me(alice)["email"] == "alice@acme.example"
         assert verify(new_token).status_code == 200
 
-    def test_an_address_gets_so_many_mails_and_no_more(self, alice):
-        body = {"email": "victim@else.example"}
-        answers = [alice.api.patch("/users/me", body) for _ in range(MAILS_TO_AN_ADDRESS.amount + 1)]
-        assert [answer.status_code for answer in answers[:-1]] == [202] * MAILS_TO_AN_ADDRESS.amount
+    def test_a_person_asks_for_so_many_and_no_more(self, alice):
+        answers = [
+            alice.api.patch("/users/me", {"email": f"p{number}@else.example"})
+            for number in range(ADDRESS_CHANGES.amount + 1)
+        ]
+        assert [answer.status_code for answer in answers[:-1]] == [202] * ADDRESS_CHANGES.amount
         assert_refused(answers[-1], 429, "rate_limited")
+        assert answers[-1].headers["RateLimit-Policy"] == '"address-changes";q=5;w=3600'
+
+    def test_an_address_gets_so_many_mails_whoever_asks(self, alice, bob, mailoutbox):
+        for person in (alice, bob):
+            for spelling in ("victim@else.example", "VICTIM@else.example", "Victim@Else.example"):
+                assert person.api.patch("/users/me", {"email": spelling}).status_code == 202
+        mails = sent(mailoutbox, alice.organization_id, "accounts/confirm_new_email")
+        assert len(mails) == MAILS_TO_AN_ADDRESS.amount

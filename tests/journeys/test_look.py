@@ -5,8 +5,16 @@ import pytest
 from tests.conftest import PASSWORD, make_owner
 from tests.journeys.visiting import shoot, violations
 
-PUBLIC = ["/", "/login", "/register"]
-OWN = ["/account", "/account/sessions"]
+PUBLIC = ["/", "/login", "/register", "/forgot-password", "/mail-sent", "/verify-email", "/reset-password"]
+OWN = [
+    "/account",
+    "/account/email",
+    "/account/password",
+    "/account/sessions",
+    "/organization",
+    "/organization/members",
+    "/organization/invitations",
+]
 THEMES = ("light", "dark")
 NARROWEST = 320
 MOST_BYTES = 100 * 1024

@@ -2,6 +2,7 @@
 
 import re
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from axe_playwright_python.sync_playwright import Axe
 
@@ -37,11 +38,17 @@ class Visitor:
         return self
 
     def press(self, name):
-        self.page.get_by_role("button", name=name).click()
+        """A button by its visible name; what follows a colon is for those who hear the page."""
+        label = re.compile(rf"^{re.escape(name)}(\s*:.*)?$")
+        self.page.get_by_role("button", name=label).first.click()
         return self
 
     def follow(self, name):
         self.page.get_by_role("link", name=name).first.click()
+        return self
+
+    def at(self, path):
+        self.page.wait_for_url(lambda url: urlsplit(url).path == path)
         return self
 
     def reads(self, *texts):

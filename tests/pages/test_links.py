@@ -4,7 +4,7 @@ import pytest
 from django.core import mail as outbox_of
 
 from accounts.models import Invitation, User
-from accounts.services.addresses import send_verification
+from accounts.services.addresses import send_own_links
 from accounts.services.invitations import invite_member
 from accounts.services.requests import mail_reset_link
 from saas.kit import clock
@@ -28,7 +28,7 @@ def mailed(of, message, purpose):
 @pytest.fixture
 def verification(alice):
     with org_context(alice.organization_id):
-        send_verification(user_id=alice.user.id)
+        send_own_links(user_id=alice.user.id)
     return mailed(alice, "accounts/verify_email", "verify-email")
 
 

@@ -18,6 +18,9 @@ MESSAGES = [
 ]
 
 
+TO_STRANGERS = ("accounts/invitation", "accounts/finish_registration")
+
+
 @pytest.fixture
 def welcome(alice):
     with org_context(alice.organization_id):
@@ -158,13 +161,18 @@ def failing(error):
 @pytest.mark.parametrize("message", MESSAGES)
 def test_every_mail_can_be_written(alice, message):
     with org_context(alice.organization_id):
-        facts = {"invitation_id": str(alice.user.id), "inviter": "Bob", "new_email": "alice@new.example"}
+        facts = {
+            "invitation_id": str(alice.user.id),
+            "inviter": "Bob",
+            "new_email": "alice@new.example",
+            "sealed": "x",
+        }
         mail = Mail(user=alice.user, message=message, message_id="<fixed@localhost>", facts=facts)
         written = mails.write_mail(mail, user=alice.user, address=alice.user.email)
     text, html = written.body, written.alternatives[0][0]
     assert written.subject
     assert "\n" not in written.subject
-    assert text.startswith("Hello,\n" if message == "accounts/invitation" else "Hello Alice,\n")
+    assert text.startswith("Hello,\n" if message in TO_STRANGERS else "Hello Alice,\n")
     for part in (written.subject, text, html):
         assert "{" not in part
         assert "None" not in part

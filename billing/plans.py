@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass, field
 
+from django.utils.translation import gettext_noop as _
+
 from tenancy.models import FREE_SEATS
 
 CURRENCY = "usd"
@@ -24,11 +26,11 @@ class Plan:
         return {"seats": self.seats}
 
 
-FREE = Plan("free", "Free", "For trying it out.", seats=FREE_SEATS)
+FREE = Plan("free", "Free", _("For trying it out."), seats=FREE_SEATS)
 STARTER = Plan(
     "starter",
     "Starter",
-    "For small teams.",
+    _("For small teams."),
     seats=10,
     trial_days=14,
     prices={"monthly": 2900, "yearly": 29000},
@@ -36,7 +38,7 @@ STARTER = Plan(
 PROFESSIONAL = Plan(
     "professional",
     "Professional",
-    "For growing companies.",
+    _("For growing companies."),
     seats=None,
     trial_days=14,
     prices={"monthly": 9900, "yearly": 99000},

@@ -1,13 +1,17 @@
 """Reads of billing. Each runs inside the organization's context, but for what the worker may know of all."""
 
 from collections.abc import Iterator
+from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
+from django.conf import settings
 from django.db import connection, connections
 
 from billing.models import EVENT_FACTS, Customer, StripeEvent, Subscription
-from billing.state import PRECEDENCE
+from billing.plans import FREE, PLANS
+from billing.state import ENDED, PRECEDENCE
+from tenancy.models import Organization
 
 ORGANIZATION_FOR_CUSTOMER = "SELECT tenancy.organization_for_stripe_customer(%s)"
 
@@ -28,6 +32,28 @@ def governing_subscription() -> Subscription | None:
     """The one that decides what the organization may do: the healthiest, of these the latest."""
     subscriptions = Subscription.objects.order_by("-started_at", "-stripe_id")
     return min(subscriptions, key=lambda each: PRECEDENCE.index(each.status), default=None)
+
+
+def grace() -> timedelta:
+    """From a failed payment to the suspension."""
+    return timedelta(days=settings.BILLING_GRACE_DAYS)
+
+
+def standing() -> dict[str, Any]:
+    """The plan of the organization in force, its subscription's state and dates, and what it may do."""
+    organization, subscription = Organization.objects.get(), governing_subscription()
+    plan = PLANS.get(organization.plan, FREE)
+    facts: dict[str, Any] = {"plan": plan.code, "access": organization.access, "limits": plan.limits}
+    if subscription is None or subscription.status in ENDED:
+        nothing = {"grace_ends_at": None, "current_period_end": None, "cancel_at_period_end": False}
+        return {**facts, **nothing, "status": "none"}
+    return {
+        **facts,
+        "status": subscription.status,
+        "grace_ends_at": subscription.state.grace_ends_at(grace()),
+        "current_period_end": subscription.state.current_period_end,
+        "cancel_at_period_end": subscription.cancel_at_period_end,
+    }
 
 
 def organizations_with_customers() -> list[UUID]:

@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 import stripe
 from django.conf import settings
 from django.db import connections
+from django.utils.translation import gettext_lazy as _
 from stripe import StripeClient as StripeClient
 
 from billing import deadline, metrics
@@ -21,6 +22,8 @@ OPERATION_SECONDS = 8.0
 TRY_SECONDS = 3.5
 # Commands and jobs wait longer than a person does.
 LISTING_SECONDS = 120.0
+# What only adds to a page is not waited for as long.
+GLANCE_SECONDS = 4.0
 TRIES = 2
 TOLERANCE_SECONDS = 300
 
@@ -42,6 +45,7 @@ class PaymentProviderError(ProviderFailure):
     status = 502
     title = "Payment provider error"
     detail = "The payment provider refused this. Nothing was changed; try again, or ask support."
+    words = _("The payment provider refused this. Nothing was changed; try again, or ask support.")
 
 
 class PaymentProviderUnavailable(ProviderFailure):
@@ -49,6 +53,7 @@ class PaymentProviderUnavailable(ProviderFailure):
     status = 503
     title = "Payment provider unavailable"
     detail = "The payment provider does not answer just now. Nothing was changed; try again soon."
+    words = _("The payment provider does not answer just now. Nothing was changed; try again soon.")
     retry_after = 10
 
 
@@ -57,6 +62,7 @@ class BillingNotConfigured(ProviderFailure):
     status = 503
     title = "Billing not configured"
     detail = "This installation has no account at the payment provider."
+    words = _("Nothing can be bought here: this installation has no account at a payment provider.")
     retry_after = 3600
 
 
@@ -247,6 +253,15 @@ def list_subscriptions(client: StripeClient, customer_id: str) -> list[dict[str,
     """The same for a function that `call` runs."""
     parameters: Any = {"customer": customer_id, "status": "all", "limit": 100}
     found = client.v1.subscriptions.list(parameters).auto_paging_iter()
+    return [each.to_dict(for_json=True) for each in found]
+
+
+def latest_invoices(customer_id: str, *, limit: int) -> list[dict[str, Any]]:
+    """The newest first, drafts among them. Raises what `call` raises."""
+    parameters: Any = {"customer": customer_id, "limit": limit}
+    found = call(
+        "list_invoices", lambda client: client.v1.invoices.list(parameters).data, seconds=GLANCE_SECONDS
+    )
     return [each.to_dict(for_json=True) for each in found]
 
 

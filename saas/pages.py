@@ -16,7 +16,7 @@ from accounts.page_sessions import browser
 from accounts.selectors import live_page_session
 from accounts.services.sessions import note_use
 from accounts.tokens import SessionClaims
-from billing.plans import CURRENCY, PLANS
+from billing.pages.words import offers
 from saas.kit.errors import NotAuthenticated
 from saas.kit.http import Request
 from saas.kit.pages import is_page, page
@@ -87,4 +87,4 @@ def person_and_place(request: HttpRequest) -> dict[str, Any]:
 
 @page(is_public=True)
 def landing(request: HttpRequest) -> HttpResponse:
-    return render(request, "saas/landing.html", {"plans": PLANS.values(), "currency": CURRENCY})
+    return render(request, "saas/landing.html", {"offers": offers()})

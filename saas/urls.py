@@ -10,6 +10,7 @@ urlpatterns = [
     path("", landing, name="landing"),
     path("", include("accounts.pages.urls")),
     path("", include("accounts.urls")),
+    path("", include("billing.pages.urls")),
     path("", include("billing.urls")),
     path("webhooks/mail", mail_reports, name="mail_reports"),
     path("health", health.Overall.as_view(), name="health"),

@@ -2,7 +2,6 @@
 
 from typing import Any
 
-from django.conf import settings
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter, extend_schema, inline_serializer
 from rest_framework import serializers
@@ -22,8 +21,8 @@ from billing.api.serializers import (
     PortalRequest,
     SubscriptionAnswer,
 )
-from billing.plans import CURRENCY, FREE, PLANS, lookup_key
-from billing.selectors import governing_subscription
+from billing.plans import CURRENCY, PLANS, lookup_key
+from billing.selectors import standing
 from billing.services import events
 from billing.services.checkout import (
     CheckoutInProgress,
@@ -31,12 +30,11 @@ from billing.services.checkout import (
     SubscriptionExists,
     open_portal,
     start_checkout,
+    way_back,
+    ways_back,
 )
-from billing.services.subscriptions import grace
-from billing.state import ENDED
 from saas.kit.errors import may_raise
 from saas.kit.serializers import read, represent
-from tenancy.models import Organization
 from tenancy.permissions import IsAdmin, caller_of
 
 PROVIDER_FAILURES = (
@@ -58,7 +56,7 @@ class Plans(ViewSet):
 class SubscriptionView(ViewSet):
     @extend_schema(operation_id="get_subscription", responses=SubscriptionAnswer)
     def retrieve(self, request: Request) -> Response:
-        return Response(represent(SubscriptionAnswer, _subscription()))
+        return Response(represent(SubscriptionAnswer, standing()))
 
 
 class Payments(ViewSet):
@@ -71,15 +69,14 @@ class Payments(ViewSet):
     def checkout(self, request: Request) -> Response:
         """Open a checkout of a plan; the answer's `url` is where the customer pays."""
         fields = read(CheckoutRequest, request)
-        home = {"success_url": f"{settings.PUBLIC_URL}/docs", "cancel_url": f"{settings.PUBLIC_URL}/docs"}
-        begun = start_checkout(organization_id=caller_of(request).organization_id, **home | fields)
+        begun = start_checkout(organization_id=caller_of(request).organization_id, **ways_back() | fields)
         return Response(represent(CheckoutAnswer, begun), status=201)
 
     @extend_schema(operation_id="portal", request=PortalRequest, responses={201: PortalAnswer})
     @may_raise(NoBillingCustomer, *PROVIDER_FAILURES)
     def portal(self, request: Request) -> Response:
         """A link to the pages where the customer pays, changes the card or the plan, and cancels."""
-        fields = {"return_url": f"{settings.PUBLIC_URL}/docs"} | read(PortalRequest, request)
+        fields = {"return_url": way_back()} | read(PortalRequest, request)
         return Response(
             {"url": open_portal(organization_id=caller_of(request).organization_id, **fields)}, status=201
         )
@@ -102,22 +99,6 @@ def _plan(code: str) -> dict[str, Any]:
             }
             for interval, amount in plan.prices.items()
         ],
-    }
-
-
-def _subscription() -> dict[str, Any]:
-    organization, subscription = Organization.objects.get(), governing_subscription()
-    plan = PLANS.get(organization.plan, FREE)
-    answer: dict[str, Any] = {"plan": plan.code, "access": organization.access, "limits": plan.limits}
-    if subscription is None or subscription.status in ENDED:
-        nothing = {"grace_ends_at": None, "current_period_end": None, "cancel_at_period_end": False}
-        return {**answer, **nothing, "status": "none"}
-    return {
-        **answer,
-        "status": subscription.status,
-        "grace_ends_at": subscription.state.grace_ends_at(grace()),
-        "current_period_end": subscription.state.current_period_end,
-        "cancel_at_period_end": subscription.cancel_at_period_end,
     }
 
 

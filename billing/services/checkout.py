@@ -8,6 +8,8 @@ from urllib.parse import urlsplit
 from uuid import UUID, uuid4
 
 from django.conf import settings
+from django.urls import reverse
+from django.utils.translation import gettext_lazy as _
 
 from billing import stripe_client
 from billing.models import Customer
@@ -39,6 +41,7 @@ class SubscriptionExists(DomainError):
     detail = (
         "The organization has a subscription already. POST /payments/portal is the way to change or pay it."
     )
+    words = _("The organization has a subscription already. Change or pay it at the payment provider.")
 
 
 class SubscribedAtStripe(SubscriptionExists):
@@ -54,6 +57,7 @@ class CheckoutInProgress(DomainError):
     status = 409
     title = "Checkout in progress"
     detail = "Another checkout of this organization is just being made. Try again in a few seconds."
+    words = _("Another checkout of this organization is just being made. Try again in a few seconds.")
     retry_after = 5
 
 
@@ -62,6 +66,9 @@ class NoBillingCustomer(DomainError):
     status = 409
     title = "No billing customer"
     detail = "The organization has never been to a checkout, so there is nothing to manage yet."
+    words = _(
+        "The organization has never been to a checkout, so there is nothing to manage yet. Choose a plan first."
+    )
 
 
 class CustomerGone(PaymentProviderUnavailable):
@@ -278,6 +285,15 @@ def open_portal(*, organization_id: UUID, return_url: str) -> str:
             _forget_customer(lock_customer(), customer.stripe_id)
         raise NoBillingCustomer from error
     return session.url
+
+
+def way_back() -> str:
+    """Where Stripe sends people who are given no other way."""
+    return f"{settings.PUBLIC_URL}{reverse('billing')}"
+
+
+def ways_back() -> dict[str, str]:
+    return {"success_url": f"{way_back()}?checkout=done", "cancel_url": way_back()}
 
 
 def is_own_url(url: str) -> bool:

@@ -1,16 +1,14 @@
 """Writes what Stripe says into our rows, under the customer's lock, and what it allows into the organization."""
 
 from dataclasses import dataclass
-from datetime import timedelta
 from typing import Any
 
-from django.conf import settings
 from django.db import transaction
 
 from billing import emails
 from billing.models import Customer, Subscription
 from billing.plans import FREE, PLANS
-from billing.selectors import governing_subscription
+from billing.selectors import governing_subscription, grace
 from billing.state import (
     LIVE,
     WITHOUT_A_PLAN,
@@ -113,10 +111,6 @@ def end_grace() -> None:
     """Suspend the organization in force if its payment is still due."""
     lock_customer()
     write_down()
-
-
-def grace() -> timedelta:
-    return timedelta(days=settings.BILLING_GRACE_DAYS)
 
 
 def has_subscription() -> bool:

@@ -25,7 +25,7 @@ OWNING = {
     "login", "logout", "refresh", "register", "verify_email", "resend_verification", "forgot_password",
     "reset_password", "change_password", "accept_invitation", "checkout", "portal", "stripe_webhook",
     "sign_up", "log_in", "log_out", "verify_email_page", "forgot_password_page", "reset_password_page", "invitation_page",
-    "account_password",
+    "account_password", "billing_checkout", "billing_portal", "billing_invoices",
 }  # fmt: skip
 METHODS = ("get", "post", "put", "patch", "delete")
 

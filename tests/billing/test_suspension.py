@@ -3,6 +3,7 @@
 import pytest
 from django.urls import get_resolver
 
+from saas.kit.pages import is_page
 from tenancy.context import org_context
 from tenancy.models import Organization
 from tests.accounts.asking import assert_refused, patterns
@@ -23,8 +24,11 @@ METHODS = ("post", "put", "patch", "delete")
 
 
 def routes():
+    """The API's; pages have such a test of their own in tests/pages/test_read_only.py."""
     return {
-        pattern.name: str(pattern.pattern) for pattern in patterns(get_resolver("saas.urls").url_patterns)
+        pattern.name: str(pattern.pattern)
+        for pattern in patterns(get_resolver("saas.urls").url_patterns)
+        if not is_page(pattern.callback)
     }
 
 

@@ -7,6 +7,7 @@ from typing import Any, cast
 from django.contrib.auth.hashers import check_password, make_password
 from django.contrib.auth.password_validation import UserAttributeSimilarityValidator, validate_password
 from django.core.exceptions import ValidationError
+from django.utils.translation import gettext as _
 
 from accounts.hashers import BulkheadPasswordHasher
 from accounts.models import User
@@ -22,7 +23,7 @@ class MaximumLengthValidator:
             raise ValidationError(self.get_help_text(), code="password_too_long")
 
     def get_help_text(self) -> str:
-        return f"A password has at most {self.max_length} characters."
+        return _("A password has at most %(limit)s characters.") % {"limit": self.max_length}
 
 
 class SimilarityValidator(UserAttributeSimilarityValidator):

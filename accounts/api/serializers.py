@@ -5,6 +5,7 @@ from functools import cache
 from typing import Any
 
 from django.conf import settings
+from django.utils.translation import gettext as _
 from drf_spectacular.utils import extend_schema_serializer
 from rest_framework import serializers
 
@@ -29,9 +30,11 @@ class NewEmailField(StrictEmailField):
     def to_internal_value(self, data: Any) -> str:
         value = super().to_internal_value(data)
         if not value.isascii():
-            raise serializers.ValidationError("Write the address in ASCII (a domain as xn--…).", "not_ascii")
+            raise serializers.ValidationError(
+                _("Write the address in ASCII (a domain as xn--…)."), "not_ascii"
+            )
         if value.endswith("]"):
-            raise serializers.ValidationError("Give a domain's name, not an IP address.", "ip_address")
+            raise serializers.ValidationError(_("Give a domain's name, not an IP address."), "ip_address")
         return value
 
 
@@ -200,13 +203,13 @@ class ProfileChange(StrictSerializer):
 
     def validate_locale(self, value: str) -> str:
         if value not in dict(settings.LANGUAGES):
-            raise serializers.ValidationError("This language is not available.", "unknown_locale")
+            raise serializers.ValidationError(_("This language is not available."), "unknown_locale")
         return value
 
     def validate_timezone(self, value: str) -> str:
         if value == "localtime" or value not in available_timezones():
             raise serializers.ValidationError(
-                "Give a time zone's name, such as Europe/Berlin.", "unknown_timezone"
+                _("Give a time zone's name, such as Europe/Berlin."), "unknown_timezone"
             )
         return value
 

@@ -3,6 +3,7 @@
 from uuid import UUID, uuid4
 
 from django.db.models import QuerySet
+from django.utils.translation import gettext as _
 
 from accounts.links import InvalidLink, read_link, state_of
 from accounts.models import Session, User
@@ -19,7 +20,7 @@ from tenancy.mails import queue_mail
 class WrongPassword(ValidationFailed):
     def __init__(self) -> None:
         super().__init__(
-            [FieldError(("current_password",), "wrong_password", "This is not your present password.")]
+            [FieldError(("current_password",), "wrong_password", _("This is not your present password."))]
         )
 
 

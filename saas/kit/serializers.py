@@ -7,6 +7,7 @@ from functools import cache
 from typing import Any, ClassVar
 
 from django.http import HttpRequest
+from django.utils.translation import gettext_lazy as _
 from rest_framework import serializers
 from rest_framework.exceptions import ErrorDetail, ValidationError
 from rest_framework.request import Request
@@ -55,8 +56,8 @@ class StrictCharField(serializers.CharField):
     """
 
     default_error_messages: ClassVar[dict[str, Any]] = {
-        "control_character": "Control characters and line breaks are not allowed.",
-        "bidi_override": "Characters that change the direction of text are not allowed.",
+        "control_character": _("Control characters and line breaks are not allowed."),
+        "bidi_override": _("Characters that change the direction of text are not allowed."),
     }
 
     def __init__(self, *, plain_text: bool = True, **kwargs: Any) -> None:

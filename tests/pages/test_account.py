@@ -46,6 +46,31 @@ class TestProfile:
         assert "2 March 2026, 08:30" in browser.get("/account/sessions").text
 
 
+class TestLanguage:
+    """Django's own catalogue has German; ours follows."""
+
+    WRONG = {"name": "x" * 201}
+
+    def test_it_is_the_persons(self, alice):
+        browser = browser_of(alice)
+        browser.send("/account", {"name": "A", "locale": "de"})
+        page = browser.get("/account", **{"Accept-Language": "en"})
+        assert '<html lang="de">' in page.text
+        assert page.headers["Content-Language"] == "de"
+        assert "200 Zeichen" in browser.send("/account", self.WRONG).text
+
+    def test_it_is_the_browsers_for_who_is_not_known(self, browser):
+        assert '<html lang="de">' in browser.get("/login", **{"Accept-Language": "de-CH,de;q=0.9"}).text
+        assert '<html lang="en">' in browser.get("/login", **{"Accept-Language": "eo"}).text
+
+    def test_the_api_stays_english_on_the_same_thread(self, alice):
+        browser = browser_of(alice)
+        browser.send("/account", {"name": "A", "locale": "de"})
+        browser.get("/account")
+        answer = alice.api.patch("/users/me", self.WRONG, **{"Accept-Language": "de"})
+        assert "no more than 200 characters" in answer.json()["errors"][0]["detail"]
+
+
 class TestSessions:
     def test_they_are_listed_with_device_and_place(self, alice):
         page = browser_of(alice).get("/account/sessions")

@@ -6,10 +6,12 @@ from django.db.models.functions import Lower
 
 from tenancy.fence import RoleAccess
 from tenancy.models import ADMINS, SUPPORT_ORGANIZATION_ID, Role, TenantModel
+from tenancy.support_audit import seen_by_support
 
 EMAIL_KEY_CONSTRAINT = "accounts_user_email_key_key"
 # What a person may still want to see of a session that ended; then the worker may remove it, and no earlier.
 PRUNABLE = "coalesce(revoked_at, expires_at) < now() - interval '30 days'"
+OF_STAFF = f"organization_id = '{SUPPORT_ORGANIZATION_ID}'"
 
 
 class UserManager(BaseUserManager["User"]):
@@ -55,6 +57,33 @@ class User(TenantModel, AbstractBaseUser):
                 columns=("email_key", "organization_id"),
                 rows="true",
             ),
+            RoleAccess(
+                name="user_searched",
+                role="saas_lookup",
+                command="SELECT",
+                columns=("id", "email", "is_staff", "deactivated_at"),
+                rows="true",
+            ),
+            # Never the password.
+            seen_by_support(
+                "user",
+                columns=(
+                    "id",
+                    "organization_id",
+                    "email",
+                    "email_key",
+                    "email_verified_at",
+                    "name",
+                    "role",
+                    "locale",
+                    "timezone",
+                    "is_staff",
+                    "deactivated_at",
+                    "created_at",
+                    "updated_at",
+                    "last_login_at",
+                ),
+            ),
         ]
         indexes = [models.Index(fields=["organization", "created_at", "id"], name="user_by_creation")]
 
@@ -96,6 +125,35 @@ class Session(TenantModel):
                 rows=PRUNABLE,
             ),
             RoleAccess(name="session_prunable_removed", role="saas_worker", command="DELETE", rows=PRUNABLE),
+            RoleAccess(
+                name="staff_session_known",
+                role="saas_lookup",
+                command="SELECT",
+                columns=("id", "organization_id", "user_id", "last_seen_at", "expires_at", "revoked_at"),
+                rows=OF_STAFF,
+            ),
+            RoleAccess(
+                name="staff_session_touched",
+                role="saas_lookup",
+                command="UPDATE",
+                columns=("last_seen_at",),
+                rows=OF_STAFF,
+            ),
+            seen_by_support(
+                "session",
+                columns=(
+                    "id",
+                    "organization_id",
+                    "user_id",
+                    "created_at",
+                    "last_seen_at",
+                    "expires_at",
+                    "ip",
+                    "user_agent",
+                    "revoked_at",
+                    "revoke_reason",
+                ),
+            ),
         ]
 
     def __str__(self) -> str:

@@ -9,6 +9,7 @@ from billing.state import Payment, Status, SubscriptionState
 from tenancy.context import organization_in_force
 from tenancy.fence import RoleAccess
 from tenancy.models import Organization, TenantModel
+from tenancy.support_audit import seen_by_support
 
 
 class Customer(TenantModel):
@@ -46,6 +47,9 @@ class Customer(TenantModel):
                 columns=("organization_id", "stripe_id"),
                 rows="stripe_id IS NOT NULL",
             ),
+            seen_by_support(
+                "customer", columns=("id", "organization_id", "stripe_id", "trial_used_at", "created_at")
+            ),
         ]
 
     def __str__(self) -> str:
@@ -81,7 +85,33 @@ class Subscription(TenantModel):
         constraints = [
             models.CheckConstraint(
                 name="subscription_status_known", condition=models.Q(status__in=Status.values)
-            )
+            ),
+            RoleAccess(
+                name="subscription_searched",
+                role="saas_lookup",
+                command="SELECT",
+                columns=("stripe_id", "organization_id"),
+                rows="true",
+            ),
+            seen_by_support(
+                "subscription",
+                columns=(
+                    "id",
+                    "organization_id",
+                    "stripe_id",
+                    "status",
+                    "plan",
+                    "interval",
+                    "period_start",
+                    "period_end",
+                    "cancel_at_period_end",
+                    "trial_end",
+                    "started_at",
+                    "ended_at",
+                    "payment",
+                    "payment_due_at",
+                ),
+            ),
         ]
 
     def __str__(self) -> str:
@@ -183,6 +213,7 @@ class StripeEvent(TenantModel):
                 rows="organization_id IS NULL",
                 new_rows="true",
             ),
+            seen_by_support("stripe_event", columns=(*EVENT_FACTS, "processed_at", "payload")),
         ]
         indexes = [
             models.Index(fields=["received_at", "id"], name="event_by_receipt"),

@@ -5,6 +5,7 @@ from saas import docs, health, mail_catcher
 from saas.metrics import metrics
 from saas.pages import landing
 from tenancy.mail_tracking import mail_reports
+from tenancy.staff import SUPPORT_ALIAS
 
 urlpatterns = [
     path("", landing, name="landing"),
@@ -21,6 +22,9 @@ urlpatterns = [
     path("openapi.yaml", docs.openapi_document, name="openapi"),
     path("docs", docs.swagger_ui, name="docs"),
 ]
+
+if SUPPORT_ALIAS in settings.DATABASES:
+    urlpatterns.append(path("admin", include("support.urls")))
 
 if settings.IS_DEVELOPMENT:
     urlpatterns += mail_catcher.urlpatterns

@@ -26,6 +26,36 @@ class TenancyConfig(AppConfig):
             executors=("saas_app",),
             md5="f8d83d0d74c30107ef739eabcebea9e5",
         ),
+        DatabaseFunction(
+            "tenancy.current_staff()",
+            owner="saas_owner",
+            executors=("saas_support",),
+            md5="82b875477170a971c641a1b9059f6e29",
+        ),
+        DatabaseFunction(
+            "tenancy.opened_organizations()",
+            owner="saas_owner",
+            executors=("saas_support",),
+            md5="08132b4e52f7c0eebc5533eca9fcbc0f",
+        ),
+        DatabaseFunction(
+            "tenancy.write_support_audit(text,uuid,text,text,jsonb)",
+            owner="saas_owner",
+            executors=("saas_lookup",),
+            md5="372353b7a7ad2d630fd60ad8343fb7b4",
+        ),
+        DatabaseFunction(
+            "tenancy.open_support_access(uuid,text)",
+            owner="saas_owner",
+            executors=("saas_support",),
+            md5="51d81b3633b839b469f9879025bc986d",
+        ),
+        DatabaseFunction(
+            "tenancy.defer_support_action(uuid,text,jsonb,text)",
+            owner="saas_owner",
+            executors=("saas_support",),
+            md5="364d7dc8e76d58b7444e5d0459ebaa03",
+        ),
     )
 
     def ready(self) -> None:

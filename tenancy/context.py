@@ -45,9 +45,13 @@ def organization_in_force() -> UUID | None:
 
 
 def sign_context(organization_id: UUID, *, expires_at: int) -> str:
-    """`expires:key:signature`: HMAC-SHA256 (RFC 2104) over organization and expiry (Unix seconds)."""
+    return sign(str(organization_id), expires_at=expires_at)
+
+
+def sign(subject: str, *, expires_at: int) -> str:
+    """`expires:key:signature`: HMAC-SHA256 (RFC 2104) over subject and expiry (Unix seconds)."""
     key = settings.TENANCY_CONTEXT_KEYS[0]
-    signature = hmac.digest(key.secret, f"{organization_id}:{expires_at}".encode(), "sha256").hex()
+    signature = hmac.digest(key.secret, f"{subject}:{expires_at}".encode(), "sha256").hex()
     return f"{expires_at}:{key.id}:{signature}"
 
 

@@ -27,11 +27,19 @@ class DatabaseConstraint(BaseConstraint):
 
 
 class Fence(DatabaseConstraint):
-    """Rows show and change only while their organization is in force, for the table's owner too."""
+    """Rows show and change only while their organization is in force, for the table's owner too.
 
-    def __init__(self, *, name: str, column: str = "organization_id") -> None:
+    With `read_only` the app role can't write them at all: functions of the database do.
+    """
+
+    def __init__(self, *, name: str, column: str = "organization_id", read_only: bool = False) -> None:
         super().__init__(name=name)
         self.column = column
+        self.read_only = read_only
+
+    @property
+    def privileges(self) -> tuple[str, ...]:
+        return ("SELECT",) if self.read_only else ("SELECT", "INSERT", "UPDATE", "DELETE")
 
     def create_sql(self, model: Any, schema_editor: Any) -> str:
         table = schema_editor.quote_name(model._meta.db_table)
@@ -40,14 +48,16 @@ class Fence(DatabaseConstraint):
                 f"ALTER TABLE {table} ENABLE ROW LEVEL SECURITY",
                 f"ALTER TABLE {table} FORCE ROW LEVEL SECURITY",
                 self.policy_sql(table),
-                f"GRANT SELECT, INSERT, UPDATE, DELETE ON {table} TO {APP_ROLE}",
-                *([unique_key_sql(model._meta.db_table)] if self.column != "id" else []),
+                f"GRANT {', '.join(self.privileges)} ON {table} TO {APP_ROLE}",
+                *([] if self.column == "id" or self.read_only else [unique_key_sql(model._meta.db_table)]),
             ]
         )
 
     def policy_sql(self, table: str) -> str:
         """The policy on a table, whose name is quoted already."""
         mine = f'"{self.column}" = {IN_FORCE}'
+        if self.read_only:
+            return f'CREATE POLICY "{self.name}" ON {table} FOR SELECT TO {APP_ROLE} USING ({mine})'
         return f'CREATE POLICY "{self.name}" ON {table} TO {APP_ROLE} USING ({mine}) WITH CHECK ({mine})'
 
     def remove_sql(self, model: Any, schema_editor: Any) -> str:
@@ -60,7 +70,9 @@ class Fence(DatabaseConstraint):
 
     def deconstruct(self) -> tuple[str, Sequence[Any], dict[str, Any]]:
         path, args, kwargs = super().deconstruct()
-        return path, args, kwargs if self.column == "organization_id" else {**kwargs, "column": self.column}
+        if self.column != "organization_id":
+            kwargs = {**kwargs, "column": self.column}
+        return path, args, {**kwargs, "read_only": True} if self.read_only else kwargs
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Fence) and self.deconstruct() == other.deconstruct()

@@ -12,10 +12,12 @@ from uuid import UUID, uuid4
 from django.conf import settings
 from django.contrib.auth import get_user_model
 from django.core.mail import EmailMultiAlternatives
+from django.db import transaction
 from django.template.loader import get_template, render_to_string
 from prometheus_client import Counter
 
 from saas.kit import clock
+from saas.kit.errors import DomainError, NotFound
 from tenancy.context import current_organization_id, org_context
 from tenancy.jobs import defer
 from tenancy.mail_failures import AnswerLost, state_after
@@ -28,6 +30,13 @@ MAILS = Counter("saas_mails", "Mails handed to the provider, by result.", ["resu
 RESENDS_AFTER_A_CRASH = 1
 # A paragraph of its own: `Label:` and below it the address. In HTML it becomes a button.
 LINK = re.compile(r"(?P<label>[^\n]+):\n(?P<url>https?://\S+)")
+
+
+class MailInQueue(DomainError):
+    code = "mail_in_queue"
+    status = 409
+    title = "Mail in the queue"
+    detail = "The mail waits to be sent, or is being sent."
 
 
 def queue_mail(
@@ -47,6 +56,21 @@ def queue_mail(
     )
     if is_new:
         defer("send_mail", mail_id=str(mail.id))
+
+
+@transaction.atomic
+def resend_mail(*, mail_id: UUID) -> None:
+    """Send a mail again that was sent or given up. Raises NotFound, or MailInQueue while its job still sends it."""
+    mail = Mail.objects.select_for_update().filter(id=mail_id).first()
+    if mail is None:
+        raise NotFound
+    if mail.state in (MailState.QUEUED, MailState.SENDING):
+        raise MailInQueue
+    # A new Message-ID: under the old one a mailbox may drop it as known.
+    mail.state, mail.crashes, mail.error = MailState.QUEUED, 0, ""
+    mail.message_id = f"<{uuid4()}@{mail_domain()}>"
+    mail.save(update_fields=["state", "crashes", "error", "message_id"])
+    defer("send_mail", mail_id=str(mail.id))
 
 
 def queue_mail_to_owners(message: str, *, occasion: str = "", **facts: Any) -> None:

@@ -12,6 +12,8 @@ from django.utils.translation import gettext_lazy as _
 
 from tenancy.context import organization_in_force
 from tenancy.fence import Fence, RoleAccess, TenantReference
+from tenancy.support_audit import SupportAudit as SupportAudit
+from tenancy.support_audit import seen_by_support
 
 # Support staff belong to this organization and to no other; it exists from the first migration on.
 SUPPORT_ORGANIZATION_ID = uuid.UUID(int=1)
@@ -43,11 +45,34 @@ class Organization(models.Model):
     plan = models.CharField(max_length=32, default="free")
     access = models.CharField(max_length=16, choices=Access.choices, default=Access.FULL)
     seat_limit = models.PositiveIntegerField(null=True, blank=True, default=FREE_SEATS)
+    # Off: support staff can't open access to it.
+    support_allowed = models.BooleanField(default=True, db_default=True)
     created_at = models.DateTimeField(auto_now_add=True)
 
     class Meta:
         constraints = [
             Fence(name="organization_fence", column="id"),
+            RoleAccess(
+                name="organization_searched",
+                role="saas_lookup",
+                command="SELECT",
+                columns=("slug", "name", "plan", "access", "support_allowed"),
+                rows="true",
+            ),
+            seen_by_support(
+                "organization",
+                key="id",
+                columns=(
+                    "id",
+                    "slug",
+                    "name",
+                    "plan",
+                    "access",
+                    "seat_limit",
+                    "support_allowed",
+                    "created_at",
+                ),
+            ),
             RoleAccess(
                 name="organization_ids", role="saas_lookup", command="SELECT", columns=("id",), rows="true"
             ),
@@ -155,6 +180,24 @@ class Mail(TenantModel):
                 name="mail_has_an_address", condition=models.Q(user__isnull=False) | ~models.Q(address="")
             ),
             models.CheckConstraint(name="mail_state_known", condition=models.Q(state__in=MailState.values)),
+            # Without its facts, which may hold a link that opens an account.
+            seen_by_support(
+                "mail",
+                columns=(
+                    "id",
+                    "organization_id",
+                    "user_id",
+                    "address",
+                    "message",
+                    "occasion",
+                    "message_id",
+                    "state",
+                    "crashes",
+                    "error",
+                    "created_at",
+                    "sent_at",
+                ),
+            ),
         ]
 
     def __str__(self) -> str:

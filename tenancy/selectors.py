@@ -2,6 +2,9 @@ from collections.abc import Iterator
 from uuid import UUID
 
 from django.db import connections
+from django.db.models import QuerySet
+
+from tenancy.support_audit import SupportAudit
 
 PAGE = 1000
 ORGANIZATION_IDS = "SELECT * FROM tenancy.organization_ids(%s, %s)"
@@ -18,3 +21,8 @@ def organization_ids() -> Iterator[UUID]:
         if len(page) < PAGE:
             return
         after = page[-1]
+
+
+def support_accesses() -> QuerySet[SupportAudit]:
+    """What support staff opened and did in the organization in force, the latest first."""
+    return SupportAudit.objects.order_by("-at", "-id")

@@ -148,6 +148,7 @@ def clean_slate(own_database):
         for model in apps.get_models():
             if isinstance(model, TenantModelBase):
                 owner.execute(sql.SQL("DELETE FROM {}").format(sql.Identifier(model._meta.db_table)))
+        owner.execute("DELETE FROM tenancy_supportaudit")
         owner.execute("DELETE FROM tenancy_organization WHERE id <> %s", [SUPPORT_ORGANIZATION_ID])
         owner.execute("DELETE FROM procrastinate_periodic_defers")
         owner.execute("DELETE FROM procrastinate_jobs")
@@ -213,6 +214,12 @@ def make_owner(email="owner@example.com", organization_name="Example", name="Oli
         email=email, password=PASSWORD, organization_name=organization_name, name=name, device=DEVICE
     )
     return make_person(session)
+
+
+def make_staff(email="sam@support.example", name="Sam"):
+    encoded = hash_password(PASSWORD)
+    with org_context(SUPPORT_ORGANIZATION_ID):
+        return User.objects.create(email=email, name=name, password=encoded, is_staff=True)
 
 
 def make_member(organization_id, email="member@example.com", role=Role.MEMBER, name="Max"):

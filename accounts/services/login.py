@@ -43,13 +43,13 @@ class Credential:
 def log_in(*, email: str, password: str, device: Device) -> Session:
     """Open a session. Raises InvalidCredentials or TooManyAttempts. Opens its own transactions: hashing stays outside."""
     key = email.lower()
-    _refuse_if_blocked(attempts.before_attempt(key))
+    refuse_if_blocked(attempts.before_attempt(key))
     credential = _credential(email)
     if not verify_password(password, credential.encoded if credential else None) or credential is None:
         metrics.LOGINS.labels("failed").inc()
-        _refuse_if_blocked(attempts.record_failure(key))
+        refuse_if_blocked(attempts.record_failure(key))
         raise InvalidCredentials
-    _refuse_if_blocked(attempts.record_success(key))
+    refuse_if_blocked(attempts.record_success(key))
     session = _open(credential, password, device) or _open_with_new_hash(email, password, device)
     metrics.LOGINS.labels("succeeded").inc()
     return session
@@ -101,7 +101,7 @@ def _is_outdated(encoded: str) -> bool:
     )
 
 
-def _refuse_if_blocked(seconds: float) -> None:
+def refuse_if_blocked(seconds: float) -> None:
     if seconds > 0:
         metrics.LOGINS.labels("blocked").inc()
         raise TooManyAttempts(retry_after=seconds)

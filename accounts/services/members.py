@@ -92,6 +92,16 @@ def change_member(*, user_id: UUID, by: UUID, role: str | None = None, is_active
 
 
 @transaction.atomic
+def set_member_active(*, user_id: UUID, is_active: bool) -> None:
+    """Deactivate or reactivate somebody on the support's behalf. Raises NotFound, LastOwner or SeatLimitReached."""
+    organization = lock_organization()
+    member = _lock_member(user_id)
+    if is_active != member.is_active:
+        _set_active(organization, member, is_active)
+        member.save(update_fields=["deactivated_at", "updated_at"])
+
+
+@transaction.atomic
 def remove_member(*, user_id: UUID, by: UUID) -> None:
     """Delete a member and end their sessions. Raises NotFound, RoleTooLow or LastOwner."""
     lock_organization()

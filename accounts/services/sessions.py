@@ -58,14 +58,15 @@ class Device:
 
 
 @transaction.atomic
-def open_session(*, user: User, device: Device) -> Session:
+def open_session(*, user: User, device: Device, lifetime: timedelta | None = None) -> Session:
+    """It ends after `lifetime`, by default after a refresh token's."""
     now = clock.now()
     user.last_login_at = now
     user.save(update_fields=["last_login_at"])
     return Session.objects.create(
         user=user,
         last_seen_at=now,
-        expires_at=now + settings.SIMPLE_JWT["REFRESH_TOKEN_LIFETIME"],
+        expires_at=now + (lifetime or settings.SIMPLE_JWT["REFRESH_TOKEN_LIFETIME"]),
         ip=device.ip,
         user_agent=device.user_agent[:300],
     )

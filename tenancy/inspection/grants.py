@@ -69,7 +69,7 @@ def _declared_grants() -> Iterator[Grant]:
     for model, constraint in declared_constraints():
         table = f"public.{model._meta.db_table}"
         if isinstance(constraint, Fence):
-            yield from ((table, APP_ROLE, privilege) for privilege in DML)
+            yield from ((table, APP_ROLE, privilege) for privilege in constraint.privileges)
         elif isinstance(constraint, RoleAccess):
             places = [f"{table}.{column}" for column in constraint.columns] or [table]
             yield from ((place, constraint.role, constraint.command) for place in places)

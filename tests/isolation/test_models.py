@@ -12,6 +12,7 @@ from django.db import DatabaseError, connection
 from accounts.models import Invitation, User
 from billing.models import Customer, StripeEvent, Subscription
 from saas.kit import clock
+from support.models import SecondFactor
 from tenancy.context import org_context
 from tenancy.fence import TenantReference
 from tenancy.models import Organization, TenantModelBase, UndeliverableAddress
@@ -33,6 +34,7 @@ def make_one_of_each(word):
     customer = Customer.objects.create(stripe_id=f"cus_{word}")
     Subscription.objects.create(customer=customer, stripe_id=f"sub_{word}", status="active")
     StripeEvent.objects.create(stripe_id=f"evt_{word}", type="invoice.paid", created=1, payload={})
+    SecondFactor.objects.create(user=User.objects.get(), secret="secret")
 
 
 @pytest.fixture

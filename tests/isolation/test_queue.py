@@ -41,6 +41,11 @@ def arguments_against(person):
         "apply_stripe_event": {"event_id": "evt_globex"},
         "refresh_subscription": {"subscription_id": "sub_globex"},
         "end_grace": {},
+        "support_deactivate_user": {"user_id": str(person.user.id)},
+        "support_reactivate_user": {"user_id": str(person.user.id)},
+        "support_end_sessions": {"user_id": str(person.user.id)},
+        "support_replay_event": {"event_id": "evt_globex"},
+        "support_resend_mail": {"mail_id": str(mail.id)},
     }
 
 

@@ -10,6 +10,7 @@ from saas.kit import clock
 from saas.kit.pages import is_page
 from tenancy.context import org_context
 from tests.accounts.asking import patterns
+from tests.isolation import test_support_screens as support_screens
 
 # What takes any method is a function; nothing behind it belongs to an organization that a token names.
 ANY_METHOD = None
@@ -32,6 +33,8 @@ OWN = {
     "change_password": ["post"], "invitations": ["get", "post"],
     "subscription": ["get"], "checkout": ["post"], "portal": ["post"],
 }  # fmt: skip
+# Of the support's admin, where a token counts for nothing: tests/isolation/test_support_screens.py.
+SUPPORT = dict.fromkeys(support_screens.ROUTES, ANY_METHOD)
 BY_ID = {
     "session": ("/auth/sessions/{session}", ["delete"]),
     "member": ("/users/org/{user}", ["patch", "delete"]),
@@ -67,7 +70,7 @@ def methods_of(view):
 def test_every_route_and_method_is_covered():
     by_id = {name: sorted(methods) for name, (_, methods) in BY_ID.items()}
     found = list(routes())
-    assert dict(found) == PUBLIC | OWN | by_id
+    assert dict(found) == PUBLIC | OWN | SUPPORT | by_id
     assert len(found) == len(dict(found))
 
 

@@ -8,6 +8,7 @@ from django.core.management import get_commands
 
 ROOT = settings.BASE_DIR
 DOCS = ROOT / "docs"
+OUR_APPS = ("saas", "accounts", "billing", "support", "tenancy")
 READ = re.compile(r'\b(?:env|environment)\.(?:text|boolean|integer|choice|words)\(\s*"([A-Z_]+)"')
 METRIC = re.compile(r'\b(Counter|Gauge|Histogram|GaugeMetricFamily)\(\s*"(saas_\w+)"')
 LINK = re.compile(r"\]\((?!https?:)([^)#]+)")
@@ -23,7 +24,7 @@ CROSSINGS = """
 
 def sources():
     """Of what runs in production; the launcher is for development."""
-    for folder in ("saas", "tenancy", "accounts", "billing", "deploy"):
+    for folder in ("saas", "tenancy", "accounts", "billing", "support", "deploy"):
         for path in (ROOT / folder).rglob("*.py"):
             if "launcher" not in path.parts:
                 yield path.read_text()
@@ -53,7 +54,7 @@ def test_the_example_names_settings_alone():
 
 def test_every_command_is_documented_and_the_reverse():
     table = (DOCS / "operations.md").read_text().partition("## Commands")[2].partition("## Settings")[0]
-    ours = {name for name, app in get_commands().items() if app in ("saas", "accounts", "billing", "tenancy")}
+    ours = {name for name, app in get_commands().items() if app in OUR_APPS}
     assert ours == set(re.findall(r"`(\w+)`", first_column(table)))
 
 

@@ -1,0 +1,34 @@
+"""Pages in the dress of Django's admin."""
+
+from typing import Any
+
+from django.core.paginator import Page, Paginator
+from django.db.models import QuerySet
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render
+
+ROWS_A_PAGE = 50
+
+
+def page(
+    request: HttpRequest, template: str, *, title: str, status: int = 200, **context: Any
+) -> HttpResponse:
+    context |= {
+        "title": title,
+        "site_title": "Support",
+        "site_header": "Support",
+        "staff": getattr(request, "staff", None),
+    }
+    return render(request, f"support/{template}.html", context, status=status)
+
+
+def rows_of_page(request: HttpRequest, rows: QuerySet[Any]) -> Page[Any]:
+    """Those that `?page=` asks for; a number that is none shows the first page, one too high the last."""
+    return Paginator(rows, ROWS_A_PAGE).get_page(request.GET.get("page"))
+
+
+def filters(request: HttpRequest) -> str:
+    """The query without its page, for the links to others."""
+    query = request.GET.copy()
+    query.pop("page", None)
+    return query.urlencode()

@@ -1,0 +1,148 @@
+"""Time-based one-time passwords (RFC 6238) and recovery codes; each counts once."""
+
+import base64
+import hmac
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
+from uuid import UUID
+
+import pyotp
+from cryptography.fernet import Fernet
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+from django.conf import settings
+from django.utils.crypto import salted_hmac
+
+from accounts.models import Session, User
+from accounts.services.login import refuse_if_blocked
+from accounts.services.sessions import revoke_sessions
+from saas.kit import attempts, clock
+from saas.kit.errors import DomainError, NotFound
+from support.models import SecondFactor
+from tenancy.context import org_context
+from tenancy.models import SUPPORT_ORGANIZATION_ID
+
+STEP_SECONDS = 30
+# Clocks of phones go wrong by a step.
+STEPS_APART = (-1, 0, 1)
+RECOVERY_CODES = 10
+RECOVERY_ALPHABET = "abcdefghjkmnpqrstuvwxyz23456789"
+RECOVERY_LENGTH = 12
+
+
+class WrongCode(DomainError):
+    code = "wrong_code"
+    status = 401
+    title = "Wrong code"
+    detail = "The code is wrong, or was used before."
+
+
+def unconfirmed_secret(user_id: UUID) -> str | None:
+    """The secret to enrol with, the same until it is confirmed; None once there is a second factor."""
+    with org_context(SUPPORT_ORGANIZATION_ID):
+        factor, _ = SecondFactor.objects.get_or_create(
+            user_id=user_id, defaults={"secret": _encrypt(pyotp.random_base32())}
+        )
+    return None if factor.confirmed_at else _decrypt(factor.secret)
+
+
+def confirm_second_factor(*, user_id: UUID, code: str) -> list[str]:
+    """Take the first code of a new second factor; returns the recovery codes, which nobody sees again.
+
+    Raises WrongCode or TooManyAttempts.
+    """
+    codes = [_random_code() for _ in range(RECOVERY_CODES)]
+    with _counted(user_id), org_context(SUPPORT_ORGANIZATION_ID):
+        factor = _lock(user_id)
+        if factor.confirmed_at or not _is_next_code(factor, code):
+            raise WrongCode
+        factor.confirmed_at = clock.now()
+        factor.recovery_codes = [_hash(each) for each in codes]
+        factor.save()
+    return codes
+
+
+def use_second_factor(*, user_id: UUID, code: str) -> None:
+    """Take a code, or a recovery code. Raises WrongCode or TooManyAttempts."""
+    with _counted(user_id), org_context(SUPPORT_ORGANIZATION_ID):
+        factor = _lock(user_id)
+        if not factor.confirmed_at or not (_is_next_code(factor, code) or _is_recovery_code(factor, code)):
+            raise WrongCode
+        factor.save()
+
+
+def reset_second_factor(*, email: str) -> None:
+    """Let a staff member enrol anew, and end their sessions. Raises NotFound."""
+    with org_context(SUPPORT_ORGANIZATION_ID):
+        user = User.objects.filter(email_key=email.lower(), is_staff=True).first()
+        if user is None:
+            raise NotFound
+        SecondFactor.objects.filter(user=user).delete()
+        revoke_sessions(Session.objects.filter(user=user), reason="second_factor_reset")
+
+
+@contextmanager
+def _counted(user_id: UUID) -> Iterator[None]:
+    """Wrong codes earn the same blocks as wrong passwords."""
+    key = f"second-factor:{user_id}"
+    refuse_if_blocked(attempts.before_attempt(key))
+    try:
+        yield
+    except WrongCode:
+        refuse_if_blocked(attempts.record_failure(key))
+        raise
+    refuse_if_blocked(attempts.record_success(key))
+
+
+def _lock(user_id: UUID) -> SecondFactor:
+    """Locked, or one code could be used twice at once."""
+    factor = SecondFactor.objects.select_for_update().filter(user_id=user_id).first()
+    if factor is None:
+        raise WrongCode
+    return factor
+
+
+def _is_next_code(factor: SecondFactor, code: str) -> bool:
+    totp = pyotp.TOTP(_decrypt(factor.secret), interval=STEP_SECONDS)
+    now = int(clock.now().timestamp()) // STEP_SECONDS
+    for step in (now + apart for apart in STEPS_APART):
+        if step > factor.last_step and _is_same(totp.generate_otp(step), code.replace(" ", "")):
+            factor.last_step = step
+            return True
+    return False
+
+
+def _is_recovery_code(factor: SecondFactor, code: str) -> bool:
+    given = _hash(code.replace("-", "").replace(" ", "").lower())
+    for known in factor.recovery_codes:
+        if _is_same(known, given):
+            factor.recovery_codes.remove(known)
+            return True
+    return False
+
+
+def _is_same(one: str, other: str) -> bool:
+    return hmac.compare_digest(one.encode(), other.encode())
+
+
+def _random_code() -> str:
+    """60 bits, so that a fast hash keeps it."""
+    return "".join(secrets.choice(RECOVERY_ALPHABET) for _ in range(RECOVERY_LENGTH))
+
+
+def _hash(code: str) -> str:
+    return salted_hmac("support.recovery-code", code, algorithm="sha256").hexdigest()
+
+
+def _fernet() -> Fernet:
+    derived = HKDF(SHA256(), length=32, salt=None, info=b"support.second-factor")
+    return Fernet(base64.urlsafe_b64encode(derived.derive(settings.SECRET_KEY.encode())))
+
+
+def _encrypt(secret: str) -> str:
+    return _fernet().encrypt(secret.encode()).decode()
+
+
+def _decrypt(encrypted: str) -> str:
+    return _fernet().decrypt(encrypted.encode()).decode()

@@ -1,0 +1,79 @@
+"""What support staff looked at and did: written by functions of the database alone, and never changed."""
+
+import uuid
+from datetime import timedelta
+
+from django.db import models
+
+from tenancy.fence import Fence, RoleAccess
+
+SUPPORT_ROLE = "saas_support"
+# As tenancy.opened_organizations() has it.
+ACCESS_LASTS = timedelta(minutes=60)
+# Of these a row of the staff member in force is fresh; read once a statement.
+OPENED = "(SELECT tenancy.opened_organizations())::uuid[]"
+
+
+class SupportAction(models.TextChoices):
+    SEARCH = "search"
+    OPEN_ACCESS = "open_access"
+    # What tenancy.defer_support_action() enqueues; the action's name is its task's.
+    DEACTIVATE_USER = "support_deactivate_user"
+    REACTIVATE_USER = "support_reactivate_user"
+    END_SESSIONS = "support_end_sessions"
+    REPLAY_EVENT = "support_replay_event"
+    RESEND_MAIL = "support_resend_mail"
+
+
+DEFERRED = tuple(action for action in SupportAction if action.value.startswith("support_"))
+
+
+class SupportAudit(models.Model):
+    """Refers to nobody's rows: it survives the organization and the staff member."""
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    at = models.DateTimeField()
+    staff_id = models.UUIDField()
+    staff_email = models.CharField(max_length=254)
+    action = models.CharField(max_length=64)
+    # A search is about none.
+    organization_id = models.UUIDField(null=True)
+    reason = models.TextField(blank=True)
+    target = models.TextField(blank=True)
+    details = models.JSONField(default=dict)
+    # A row counts once its transaction is committed, or a rollback could take it back after the look.
+    transaction_number = models.BigIntegerField()
+
+    class Meta:
+        constraints = [
+            Fence(name="support_audit_fence", read_only=True),
+            RoleAccess(
+                name="support_audit_seen",
+                role=SUPPORT_ROLE,
+                command="SELECT",
+                rows="(SELECT tenancy.current_staff()) IS NOT NULL",
+            ),
+        ]
+        indexes = [
+            models.Index(fields=["organization_id", "at", "id"], name="support_audit_of_organization"),
+            models.Index(fields=["staff_id", "at"], name="support_audit_of_staff"),
+            models.Index(fields=["at", "id"], name="support_audit_by_time"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.action} by {self.staff_email}"
+
+    @property
+    def label(self) -> str:
+        return SupportAction(self.action).label
+
+
+def seen_by_support(table: str, *, columns: tuple[str, ...], key: str = "organization_id") -> RoleAccess:
+    """The support role reads these columns of organizations that its staff member has opened."""
+    return RoleAccess(
+        name=f"{table}_seen_by_support",
+        role=SUPPORT_ROLE,
+        command="SELECT",
+        columns=columns,
+        rows=f"{key} = ANY ({OPENED})",
+    )

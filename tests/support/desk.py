@@ -1,0 +1,64 @@
+"""A staff member's browser, and what tests ask of its answers."""
+
+import re
+
+import pyotp
+from django.test import Client
+
+from saas.kit import clock
+from support.services.second_factor import confirm_second_factor, unconfirmed_secret
+from tests.conftest import PASSWORD
+
+
+class Desk:
+    """A staff member's browser."""
+
+    def __init__(self, user, *, secret=None):
+        self.user = user
+        self.client = Client(raise_request_exception=False)
+        self.secret = secret or unconfirmed_secret(user.id)
+
+    def code(self, *, steps=0):
+        return pyotp.TOTP(self.secret).at(int(clock.now().timestamp()) + 30 * steps)
+
+    def give_password(self, password=PASSWORD):
+        return self.client.post("/admin/login", {"email": self.user.email, "password": password})
+
+    def give_code(self, code):
+        return self.client.post("/admin/login/second-factor", {"code": code})
+
+    def log_in(self):
+        """Enrolled by the code of the last step, so that the present one is left."""
+        assert self.give_password().status_code == 302
+        self.recovery_codes = confirm_second_factor(user_id=self.user.id, code=self.code(steps=-1))
+        answer = self.give_code(self.code())
+        assert answer.status_code == 302, answer.content
+        return self
+
+    def get(self, path, **query):
+        return self.client.get(path, query)
+
+    def post(self, path, **data):
+        return self.client.post(path, data)
+
+    def open(self, organization_id, reason="ticket 7"):
+        return self.post(f"/admin/organizations/{organization_id}/open", reason=reason)
+
+    def act(self, organization_id, action, target, reason="ticket 7"):
+        return self.post(
+            f"/admin/organizations/{organization_id}/actions",
+            action=f"support_{action}",
+            target=str(target),
+            reason=reason,
+        )
+
+
+def rows_of_audit(owner_connection):
+    """(staff's address, action, organization, target, reason), oldest first."""
+    return owner_connection.execute(
+        "SELECT staff_email, action, organization_id, target, reason FROM tenancy_supportaudit ORDER BY at"
+    ).fetchall()
+
+
+def text_of(answer):
+    return re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", answer.content.decode()))

@@ -1,0 +1,133 @@
+"""Actions: asked for in the admin, logged, and done by the worker in the organization's own context."""
+
+import pytest
+
+from accounts.models import Session, User
+from billing.models import StripeEvent
+from tenancy.context import org_context
+from tenancy.mails import MailInQueue, resend_mail
+from tenancy.models import Mail, MailState
+from tests.conftest import manage
+from tests.support.desk import rows_of_audit, text_of
+
+
+def work():
+    return manage("worker", "--once")
+
+
+def is_in(person):
+    return person.api.get("/users/me").status_code == 200
+
+
+class TestUsers:
+    def test_deactivate_and_reactivate(self, desk, acme, bob, owner_connection):
+        assert is_in(bob)
+        asked = desk.act(acme, "deactivate_user", bob.user.id, "asked by Alice")
+        assert asked.headers["Location"].endswith(f"/users/{bob.user.id}?asked=support_deactivate_user")
+        assert is_in(bob), "nothing happens in the web process"
+
+        work()
+
+        assert not is_in(bob)
+        assert "deactivated" in text_of(desk.get(f"/admin/organizations/{acme}/users/{bob.user.id}"))
+        assert rows_of_audit(owner_connection)[-1] == (
+            "sam@support.example",
+            "support_deactivate_user",
+            acme,
+            str(bob.user.id),
+            "asked by Alice",
+        )
+        desk.act(acme, "reactivate_user", bob.user.id)
+        work()
+        with org_context(acme):
+            assert User.objects.get(id=bob.user.id).is_active
+
+    def test_the_last_owner_stays(self, desk, acme, alice, owner_connection):
+        before = rows_of_audit(owner_connection)
+        refused = desk.act(acme, "deactivate_user", alice.user.id)
+        assert refused.status_code == 409
+        assert "at least one active owner" in text_of(refused)
+        assert rows_of_audit(owner_connection) == before
+
+    def test_the_worker_refuses_the_last_owner_too(self, desk, acme, alice, bob, owner_connection):
+        with org_context(acme):
+            User.objects.filter(id=bob.user.id).update(role="owner")
+        for person in (alice, bob):
+            assert desk.act(acme, "deactivate_user", person.user.id).status_code == 302
+        assert "at least one active owner" in work().stderr
+        with org_context(acme):
+            assert User.objects.filter(role="owner", deactivated_at=None).count() == 1
+        statuses = owner_connection.execute(
+            "SELECT status::text FROM procrastinate_jobs WHERE task_name = 'support_deactivate_user'"
+        )
+        assert statuses.fetchall() == [("succeeded",), ("succeeded",)]
+
+    def test_end_all_sessions(self, desk, acme, alice, bob):
+        desk.act(acme, "end_sessions", bob.user.id)
+        work()
+        assert not is_in(bob)
+        assert is_in(alice)
+        with org_context(acme):
+            assert Session.objects.get(user_id=bob.user.id).revoke_reason == "ended_by_support"
+
+
+class TestEvents:
+    def test_replay(self, desk, acme):
+        with org_context(acme):
+            StripeEvent.objects.create(
+                stripe_id="evt_1", type="invoice.paid", created=1, payload={}, state="processed"
+            )
+        assert desk.act(acme, "replay_event", "evt_1").status_code == 302
+        work()
+        with org_context(acme):
+            event = StripeEvent.objects.get()
+        # An empty payload can't be applied: that it was tried is what shows.
+        assert (event.state, event.attempts) == ("failed", 1)
+
+
+class TestMails:
+    @pytest.mark.parametrize("state", [MailState.SENT, MailState.FAILED, MailState.UNKNOWN])
+    def test_resend(self, state, desk, acme):
+        work()
+        with org_context(acme):
+            Mail.objects.update(state=state, error="refused", crashes=2)
+            before = Mail.objects.get()
+        assert desk.act(acme, "resend_mail", before.id).status_code == 302
+        work()
+        # What the first job enqueued.
+        work()
+        with org_context(acme):
+            mail = Mail.objects.get()
+        assert (mail.state, mail.error, mail.crashes) == (MailState.SENT, "", 0)
+        assert mail.message_id != before.message_id
+        assert mail.sent_at > before.sent_at
+
+    def test_one_in_the_queue_is_left_alone(self, acme):
+        with org_context(acme), pytest.raises(MailInQueue):
+            resend_mail(mail_id=Mail.objects.get().id)
+
+
+class TestRefusals:
+    def test_without_a_reason(self, desk, acme, bob, owner_connection):
+        before = rows_of_audit(owner_connection)
+        assert desk.act(acme, "end_sessions", bob.user.id, " ").status_code == 422
+        assert rows_of_audit(owner_connection) == before
+
+    @pytest.mark.parametrize("action", ["nothing", "", "resend_verification_x"])
+    def test_of_no_action(self, action, desk, acme, bob):
+        assert desk.act(acme, action, bob.user.id).status_code == 404
+
+    @pytest.mark.parametrize("target", ["x", "0" * 300, "%"])
+    def test_on_nothing(self, target, desk, acme):
+        for action in ("end_sessions", "resend_mail", "replay_event"):
+            assert desk.act(acme, action, target).status_code == 404
+
+    def test_once_the_hour_is_over(self, desk, acme, bob, owner_connection):
+        owner_connection.execute("UPDATE tenancy_supportaudit SET at = at - interval '61 minutes'")
+        assert desk.act(acme, "end_sessions", bob.user.id).status_code == 403
+        work()
+        assert is_in(bob)
+
+    def test_get_does_nothing(self, desk, acme):
+        for path in ("actions", "open"):
+            assert desk.get(f"/admin/organizations/{acme}/{path}").status_code == 405

@@ -16,13 +16,13 @@ OPENED = "(SELECT tenancy.opened_organizations())::uuid[]"
 
 class SupportAction(models.TextChoices):
     SEARCH = "search"
-    OPEN_ACCESS = "open_access"
+    OPEN_ACCESS = "open_access", "Open access"
     # What tenancy.defer_support_action() enqueues; the action's name is its task's.
-    DEACTIVATE_USER = "support_deactivate_user"
-    REACTIVATE_USER = "support_reactivate_user"
-    END_SESSIONS = "support_end_sessions"
-    REPLAY_EVENT = "support_replay_event"
-    RESEND_MAIL = "support_resend_mail"
+    DEACTIVATE_USER = "support_deactivate_user", "Deactivate the user"
+    REACTIVATE_USER = "support_reactivate_user", "Reactivate the user"
+    END_SESSIONS = "support_end_sessions", "End all sessions"
+    REPLAY_EVENT = "support_replay_event", "Replay the event"
+    RESEND_MAIL = "support_resend_mail", "Resend the mail"
 
 
 DEFERRED = tuple(action for action in SupportAction if action.value.startswith("support_"))

@@ -73,6 +73,7 @@ class User(TenantModel, AbstractBaseUser):
                     "email",
                     "email_key",
                     "email_verified_at",
+                    "pending_email",
                     "name",
                     "role",
                     "locale",

@@ -7,6 +7,7 @@ from uuid import UUID
 
 from accounts.models import Session
 from accounts.services import members
+from accounts.services.addresses import send_verification
 from accounts.services.sessions import revoke_sessions
 from billing.models import StripeEvent
 from billing.services import inbox
@@ -44,6 +45,11 @@ def reactivate_user(*, user_id: str) -> None:
 @organization_task(name="support_end_sessions")
 def end_sessions(*, user_id: str) -> None:
     revoke_sessions(Session.objects.filter(user_id=UUID(user_id)), reason="ended_by_support")
+
+
+@organization_task(name="support_resend_verification")
+def resend_verification(*, user_id: str) -> None:
+    send_verification(user_id=UUID(user_id))
 
 
 @organization_task(name="support_replay_event", owns_transactions=True)

@@ -54,7 +54,7 @@ class TenancyConfig(AppConfig):
             "tenancy.defer_support_action(uuid,text,jsonb,text)",
             owner="saas_owner",
             executors=("saas_support",),
-            md5="364d7dc8e76d58b7444e5d0459ebaa03",
+            md5="7885f892bf734c0de12b7fe0125aadce",
         ),
     )
 

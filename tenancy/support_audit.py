@@ -21,6 +21,7 @@ class SupportAction(models.TextChoices):
     DEACTIVATE_USER = "support_deactivate_user", "Deactivate the user"
     REACTIVATE_USER = "support_reactivate_user", "Reactivate the user"
     END_SESSIONS = "support_end_sessions", "End all sessions"
+    RESEND_VERIFICATION = "support_resend_verification", "Resend the verification"
     REPLAY_EVENT = "support_replay_event", "Replay the event"
     RESEND_MAIL = "support_resend_mail", "Resend the mail"
 

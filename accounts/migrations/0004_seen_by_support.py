@@ -30,6 +30,6 @@ class Migration(migrations.Migration):
         ),
         migrations.AddConstraint(
             model_name='user',
-            constraint=tenancy.fence.RoleAccess(columns=('id', 'organization_id', 'email', 'email_key', 'email_verified_at', 'name', 'role', 'locale', 'timezone', 'is_staff', 'deactivated_at', 'created_at', 'updated_at', 'last_login_at'), command='SELECT', name='user_seen_by_support', role='saas_support', rows='organization_id = ANY ((SELECT tenancy.opened_organizations())::uuid[])'),
+            constraint=tenancy.fence.RoleAccess(columns=('id', 'organization_id', 'email', 'email_key', 'email_verified_at', 'pending_email', 'name', 'role', 'locale', 'timezone', 'is_staff', 'deactivated_at', 'created_at', 'updated_at', 'last_login_at'), command='SELECT', name='user_seen_by_support', role='saas_support', rows='organization_id = ANY ((SELECT tenancy.opened_organizations())::uuid[])'),
         ),
     ]

@@ -22,6 +22,7 @@ TARGETS = {
     SupportAction.DEACTIVATE_USER: OF_A_USER,
     SupportAction.REACTIVATE_USER: OF_A_USER,
     SupportAction.END_SESSIONS: OF_A_USER,
+    SupportAction.RESEND_VERIFICATION: OF_A_USER,
     SupportAction.REPLAY_EVENT: ("event_id", "admin:support_event"),
     SupportAction.RESEND_MAIL: ("mail_id", "admin:support_mail"),
 }

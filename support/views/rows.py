@@ -1,11 +1,13 @@
 """An organization's users, Stripe events and mails: lists in pages, and each on a page with what can be done."""
 
 import json
+from collections.abc import Iterator
 from uuid import UUID
 
 from django.http import HttpResponse
 from django.views.decorators.http import require_safe
 
+from accounts.models import User
 from billing.models import EventState
 from saas.kit.errors import NotFound
 from support import selectors
@@ -38,7 +40,6 @@ def user(request: StaffRequest, organization_id: UUID, user_id: UUID) -> HttpRes
     user = selectors.users(organization_id).filter(id=user_id).first()
     if user is None:
         raise NotFound
-    switch = SupportAction.DEACTIVATE_USER if user.is_active else SupportAction.REACTIVATE_USER
     return page(
         request,
         "user",
@@ -47,9 +48,16 @@ def user(request: StaffRequest, organization_id: UUID, user_id: UUID) -> HttpRes
         user_shown=user,
         sessions=rows_of_page(request, selectors.sessions(user)),
         filters=filters(request),
-        actions=[switch, SupportAction.END_SESSIONS],
+        actions=list(_actions_on(user)),
         target=user.id,
     )
+
+
+def _actions_on(user: User) -> Iterator[SupportAction]:
+    yield SupportAction.DEACTIVATE_USER if user.is_active else SupportAction.REACTIVATE_USER
+    yield SupportAction.END_SESSIONS
+    if user.is_active and (user.pending_email or user.email_verified_at is None):
+        yield SupportAction.RESEND_VERIFICATION
 
 
 @require_safe

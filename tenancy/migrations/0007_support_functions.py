@@ -72,7 +72,7 @@ BEGIN
     END IF;
     IF task IS NULL OR NOT task = ANY (ARRAY[
         'support_deactivate_user', 'support_reactivate_user', 'support_end_sessions',
-        'support_replay_event', 'support_resend_mail'
+        'support_resend_verification', 'support_replay_event', 'support_resend_mail'
     ]) THEN
         RAISE EXCEPTION 'task % is not the support''s', task USING ERRCODE = 'insufficient_privilege';
     END IF;

@@ -44,6 +44,7 @@ def arguments_against(person):
         "support_deactivate_user": {"user_id": str(person.user.id)},
         "support_reactivate_user": {"user_id": str(person.user.id)},
         "support_end_sessions": {"user_id": str(person.user.id)},
+        "support_resend_verification": {"user_id": str(person.user.id)},
         "support_replay_event": {"event_id": "evt_globex"},
         "support_resend_mail": {"mail_id": str(mail.id)},
     }

@@ -136,7 +136,9 @@ class TestStaff:
         assert desk.get(ROUTES[name].format(**foreign)).status_code == 404
         assert desk.get(ROUTES[name].format(**ids_of(both[1]))).status_code == 200
 
-    @pytest.mark.parametrize("action", ["deactivate_user", "end_sessions", "replay_event", "resend_mail"])
+    @pytest.mark.parametrize(
+        "action", ["deactivate_user", "end_sessions", "resend_verification", "replay_event", "resend_mail"]
+    )
     def test_an_action_on_anothers_row_is_not_found(self, action, both, desk, owner_connection):  # noqa: F811
         for person in both:
             desk.open(person.organization_id)

@@ -4,6 +4,7 @@ import pytest
 
 from accounts.models import Session, User
 from billing.models import StripeEvent
+from saas.kit import clock
 from tenancy.context import org_context
 from tenancy.mails import MailInQueue, resend_mail
 from tenancy.models import Mail, MailState
@@ -69,6 +70,28 @@ class TestUsers:
         assert is_in(alice)
         with org_context(acme):
             assert Session.objects.get(user_id=bob.user.id).revoke_reason == "ended_by_support"
+
+
+class TestVerification:
+    def test_resend(self, desk, acme, bob):
+        path = f"/admin/organizations/{acme}/users/{bob.user.id}"
+        assert "Resend the verification" in desk.get(path).content.decode()
+        assert desk.act(acme, "resend_verification", bob.user.id).status_code == 302
+        work()
+        with org_context(acme):
+            mail = Mail.objects.get(message="accounts/verify_email")
+            User.objects.update(email_verified_at=clock.now())
+        assert mail.user_id == bob.user.id
+        assert "Resend the verification" not in desk.get(path).content.decode()
+
+    def test_it_goes_to_the_address_that_is_to_come(self, desk, acme, bob):
+        with org_context(acme):
+            User.objects.filter(id=bob.user.id).update(pending_email="new@acme.example")
+        assert "new@acme.example" in text_of(desk.get(f"/admin/organizations/{acme}/users/{bob.user.id}"))
+        desk.act(acme, "resend_verification", bob.user.id)
+        work()
+        with org_context(acme):
+            assert Mail.objects.get(message="accounts/confirm_new_email").address == "new@acme.example"
 
 
 class TestEvents:

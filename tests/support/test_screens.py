@@ -159,7 +159,7 @@ class TestOpening:
 class TestRows:
     def test_a_user_shows_with_sessions_and_without_a_password(self, desk, acme, alice):
         page = text_of(desk.get(f"/admin/organizations/{acme}/users/{alice.user.id}"))
-        for shown in ("alice@acme.example", "owner", "192.0.2.1", "not verified"):
+        for shown in ("alice@acme.example", "owner", "192.0.2.1", "not yet"):
             assert shown in page
         assert "bcrypt" not in page
 

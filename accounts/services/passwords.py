@@ -8,7 +8,7 @@ from django.utils.translation import gettext as _
 from accounts.links import InvalidLink, read_link, state_of
 from accounts.models import Session, User
 from accounts.passwords import check_new_password, hash_password, verify_password
-from accounts.services.login import TooManyAttempts
+from accounts.services.login import refuse_if_blocked
 from accounts.services.sessions import revoke_sessions
 from accounts.tokens import InvalidToken, SessionClaims
 from saas.kit import attempts, clock
@@ -49,15 +49,15 @@ def change_password(claims: SessionClaims, *, current_password: str, new_passwor
     Raises WrongPassword, TooManyAttempts after five of these, or ValidationFailed.
     """
     key = f"password of {claims.user_id}"
-    _refuse_if_blocked(attempts.before_attempt(key))
+    refuse_if_blocked(attempts.before_attempt(key))
     with org_context(claims.org_id):
         user = _user(claims.user_id)
     if user is None:
         raise InvalidToken
     if not verify_password(current_password, user.password):
-        _refuse_if_blocked(attempts.record_failure(key))
+        refuse_if_blocked(attempts.record_failure(key))
         raise WrongPassword
-    _refuse_if_blocked(attempts.record_success(key))
+    refuse_if_blocked(attempts.record_success(key))
     known, encoded = user.password, _hash_new_password(user, new_password, field="new_password")
     with org_context(claims.org_id):
         user = _user(claims.user_id, lock=True)
@@ -66,11 +66,6 @@ def change_password(claims: SessionClaims, *, current_password: str, new_passwor
         if user.password != known:  # It was changed while we hashed.
             raise WrongPassword
         _set_password(user, encoded, ended=Session.objects.filter(user=user).exclude(id=claims.sid))
-
-
-def _refuse_if_blocked(seconds: float) -> None:
-    if seconds > 0:
-        raise TooManyAttempts(seconds)
 
 
 def _user(user_id: UUID, *, lock: bool = False) -> User | None:

@@ -1,6 +1,5 @@
 """Time-based one-time passwords (RFC 6238) and recovery codes; each counts once."""
 
-import base64
 import hmac
 import secrets
 from collections.abc import Iterator
@@ -8,10 +7,6 @@ from contextlib import contextmanager
 from uuid import UUID
 
 import pyotp
-from cryptography.fernet import Fernet
-from cryptography.hazmat.primitives.hashes import SHA256
-from cryptography.hazmat.primitives.kdf.hkdf import HKDF
-from django.conf import settings
 from django.utils.crypto import salted_hmac
 
 from accounts.models import Session, User
@@ -19,10 +14,12 @@ from accounts.services.login import refuse_if_blocked
 from accounts.services.sessions import revoke_sessions
 from saas.kit import attempts, clock
 from saas.kit.errors import DomainError, NotFound
+from saas.kit.sealing import seal, unseal
 from support.models import SecondFactor
 from tenancy.context import org_context
 from tenancy.models import SUPPORT_ORGANIZATION_ID
 
+SEALED_FOR = "support.second-factor"
 STEP_SECONDS = 30
 # Clocks of phones go wrong by a step.
 STEPS_APART = (-1, 0, 1)
@@ -42,9 +39,9 @@ def unconfirmed_secret(user_id: UUID) -> str | None:
     """The secret to enrol with, the same until it is confirmed; None once there is a second factor."""
     with org_context(SUPPORT_ORGANIZATION_ID):
         factor, _ = SecondFactor.objects.get_or_create(
-            user_id=user_id, defaults={"secret": _encrypt(pyotp.random_base32())}
+            user_id=user_id, defaults={"secret": seal(SEALED_FOR, pyotp.random_base32().encode())}
         )
-    return None if factor.confirmed_at else _decrypt(factor.secret)
+    return None if factor.confirmed_at else unseal(SEALED_FOR, factor.secret).decode()
 
 
 def confirm_second_factor(*, user_id: UUID, code: str) -> list[str]:
@@ -104,7 +101,7 @@ def _lock(user_id: UUID) -> SecondFactor:
 
 
 def _is_next_code(factor: SecondFactor, code: str) -> bool:
-    totp = pyotp.TOTP(_decrypt(factor.secret), interval=STEP_SECONDS)
+    totp = pyotp.TOTP(unseal(SEALED_FOR, factor.secret).decode(), interval=STEP_SECONDS)
     now = int(clock.now().timestamp()) // STEP_SECONDS
     for step in (now + apart for apart in STEPS_APART):
         if step > factor.last_step and _is_same(totp.generate_otp(step), code.replace(" ", "")):
@@ -133,16 +130,3 @@ def _random_code() -> str:
 
 def _hash(code: str) -> str:
     return salted_hmac("support.recovery-code", code, algorithm="sha256").hexdigest()
-
-
-def _fernet() -> Fernet:
-    derived = HKDF(SHA256(), length=32, salt=None, info=b"support.second-factor")
-    return Fernet(base64.urlsafe_b64encode(derived.derive(settings.SECRET_KEY.encode())))
-
-
-def _encrypt(secret: str) -> str:
-    return _fernet().encrypt(secret.encode()).decode()
-
-
-def _decrypt(encrypted: str) -> str:
-    return _fernet().decrypt(encrypted.encode()).decode()

@@ -16,7 +16,7 @@ install := @:
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help run test bench check check-django format env shell manage migrations lock clean
+.PHONY: help run test bench check check-django format env shell manage migrations messages lock clean
 
 help:
 	@echo "make run         run the platform on http://localhost:8000 (PORT=, HOST=); Ctrl-C stops it"
@@ -28,6 +28,7 @@ help:
 	@echo "make shell       open a Django shell in the running platform's environment"
 	@echo "make manage      run a command in it: make manage ARGS='check_isolation'"
 	@echo "make migrations  write the migrations that the models ask for"
+	@echo "make messages    gather the texts to translate in locale/, and compile the translations (needs gettext)"
 	@echo "make lock        write the version of everything that is installed to constraints.txt"
 	@echo "make clean       remove the data of 'make run', and caches"
 
@@ -87,6 +88,12 @@ manage:
 
 migrations:
 	@exec $(LAUNCHER) exec -- $(BIN)/python manage.py makemigrations $(filter-out help,$(ARGS))
+
+# Without settings: the texts need no server.
+messages:
+	@$(install) requirements.txt
+	$(BIN)/python -m django makemessages --all --no-obsolete --add-location=file $(addprefix --ignore=,tests bench)
+	$(BIN)/python -m django compilemessages --ignore='.*'
 
 lock:
 	@: > constraints.txt

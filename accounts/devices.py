@@ -1,6 +1,7 @@
 """Where a session is opened from, and how a person recognizes it."""
 
 from django.http import HttpRequest
+from django.utils.translation import get_language_from_request
 from django.utils.translation import gettext as _
 
 from accounts.services.sessions import Device
@@ -31,6 +32,11 @@ SYSTEMS = {
 
 def device_of(request: HttpRequest) -> Device:
     return Device(ip=client_address(request), user_agent=request.headers.get("User-Agent", ""))
+
+
+def language_of(request: HttpRequest) -> str:
+    """Of those that there are, the one that the browser asks for."""
+    return get_language_from_request(request)
 
 
 def device_name(user_agent: str) -> str:

@@ -8,6 +8,7 @@ from tenancy.fence import RoleAccess
 from tenancy.models import ADMINS, SUPPORT_ORGANIZATION_ID, Role, TenantModel
 from tenancy.support_audit import seen_by_support
 
+DEFAULT_LOCALE = "en"
 EMAIL_KEY_CONSTRAINT = "accounts_user_email_key_key"
 # What a person may still want to see of a session that ended; then the worker may remove it, and no earlier.
 PRUNABLE = "coalesce(revoked_at, expires_at) < now() - interval '30 days'"
@@ -30,7 +31,7 @@ class User(TenantModel, AbstractBaseUser):
     email_verified_at = models.DateTimeField(null=True, blank=True)
     name = models.CharField(max_length=200, blank=True)
     role = models.CharField(max_length=16, choices=Role.choices, default=Role.MEMBER)
-    locale = models.CharField(max_length=16, default="en")
+    locale = models.CharField(max_length=16, default=DEFAULT_LOCALE)
     timezone = models.CharField(max_length=64, default="UTC")
     is_staff = models.BooleanField(default=False, editable=False)
     deactivated_at = models.DateTimeField(null=True, blank=True)

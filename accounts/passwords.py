@@ -8,10 +8,14 @@ from django.contrib.auth.hashers import check_password, make_password
 from django.contrib.auth.password_validation import UserAttributeSimilarityValidator, validate_password
 from django.core.exceptions import ValidationError
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_noop
 
 from accounts.hashers import BulkheadPasswordHasher
 from accounts.models import User
 from saas.kit.errors import FieldError, ValidationFailed
+
+# Django's validator says it; in German we say it otherwise.
+gettext_noop("This password is too common.")
 
 
 class MaximumLengthValidator:
@@ -31,6 +35,9 @@ class SimilarityValidator(UserAttributeSimilarityValidator):
 
     def __init__(self) -> None:
         super().__init__(user_attributes=("email", "name", "organization_name"), max_similarity=0.7)
+
+    def get_error_message(self) -> str:
+        return _("The password is too much like the email address, the name or the organization.")
 
 
 def check_new_password(

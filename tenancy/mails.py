@@ -1,7 +1,8 @@
 """Mails to people of an organization: queued with the change that causes them, written and sent by the worker.
 
 A message is named like `accounts/welcome` and is one template, `accounts/mail/welcome.txt`. Its first line is
-the subject; the HTML part is made of the same text, so the two can't disagree.
+the subject; the HTML part is made of the same text, so the two can't disagree. Facts are stored without
+language: a mail is written in its reader's.
 """
 
 import logging
@@ -14,6 +15,7 @@ from django.contrib.auth import get_user_model
 from django.core.mail import EmailMultiAlternatives
 from django.db import transaction
 from django.template.loader import get_template, render_to_string
+from django.utils import timezone, translation
 from prometheus_client import Counter
 
 from saas.kit import clock
@@ -45,8 +47,8 @@ def queue_mail(
     """Queue a mail in the caller's transaction, unless it was queued for this user and occasion before.
 
     It goes to the address that the user has when it is sent, or to `address`. `facts` must be fit for JSON and
-    are the template's further variables. Raises TemplateDoesNotExist, or NoOrganizationContext outside
-    org_context().
+    are the template's further variables; `locale` among them is the language for somebody who is no user.
+    Raises TemplateDoesNotExist, or NoOrganizationContext outside org_context().
     """
     current_organization_id()
     get_template(template_name(message))
@@ -137,27 +139,37 @@ def _begin(mail_id: UUID) -> EmailMultiAlternatives | None:
 
 
 def write_mail(mail: Mail, *, user: Any, address: str) -> EmailMultiAlternatives:
-    """The mail as it goes out, in text and HTML."""
-    organization = Organization.objects.get()
-    context = {
-        "user": user,
-        "address": address,
-        "organization": organization,
-        "public_url": settings.PUBLIC_URL,
-        **mail.facts,
-    }
-    subject, _, text = render_to_string(template_name(mail.message), context).partition("\n")
-    text = text.strip() + "\n"
+    """The mail as it goes out, in text and HTML, in its reader's language and time zone."""
+    locale = user.locale if user else mail.facts.get("locale", settings.LANGUAGE_CODE)
+    with translation.override(locale), timezone.override(user.timezone if user else None):
+        subject, text, html = _parts(mail, user=user, address=address)
     written = EmailMultiAlternatives(
-        subject=subject.strip(), body=text, to=[address], headers={"Message-ID": mail.message_id}
+        subject=subject, body=text, to=[address], headers={"Message-ID": mail.message_id}
     )
-    html = {"subject": subject, "paragraphs": [_paragraph(each) for each in text.strip().split("\n\n")]}
-    written.attach_alternative(render_to_string("components/mail.html", html | context), "text/html")
+    written.attach_alternative(html, "text/html")
     # The provider sends it back with what it says of the mail: tenancy.mail_tracking.
     # A provider that counts clicks would put its own address before a link, and keep the link's token.
     written.track_clicks = written.track_opens = False  # type: ignore[attr-defined]
     written.metadata = {"organization_id": str(mail.organization_id), "mail_id": str(mail.id)}  # type: ignore[attr-defined]
     return written
+
+
+def _parts(mail: Mail, *, user: Any, address: str) -> tuple[str, str, str]:
+    context = {
+        "user": user,
+        "address": address,
+        "organization": Organization.objects.get(),
+        "public_url": settings.PUBLIC_URL,
+        **mail.facts,
+    }
+    subject, _, text = render_to_string(template_name(mail.message), context).partition("\n")
+    context |= {"subject": subject.strip(), "text": text.strip()}
+    context["paragraphs"] = [_paragraph(each) for each in context["text"].split("\n\n")]
+    return (
+        context["subject"],
+        render_to_string("components/mail.txt", context),
+        render_to_string("components/mail.html", context),
+    )
 
 
 def _paragraph(text: str) -> dict[str, str]:

@@ -22,6 +22,7 @@ from accounts.api.serializers import (
 )
 from accounts.callers import Caller
 from accounts.devices import device_of as device_of_client
+from accounts.devices import language_of
 from accounts.selectors import live_session
 from accounts.services.addresses import EmailTaken
 from accounts.services.login import InvalidCredentials, TooManyAttempts, log_in
@@ -68,9 +69,9 @@ class PublicAuth(ViewSet):
         """Make an organization with its owner, and log the owner in."""
         fields = read(RegisterRequest, request)
         if settings.REGISTRATION_MODE == "verified":
-            request_registration(**fields)
+            request_registration(**fields, locale=language_of(request._request))
             return Response(represent(RegistrationRequested, {}), status=202)
-        session = register_owner(**fields, device=device_of(request))
+        session = register_owner(**fields, device=device_of(request), locale=language_of(request._request))
         return Response(represent(RegisterAnswer, session_tokens(session)), status=201)
 
     @extend_schema(request=LoginRequest, responses=TokenAnswer)

@@ -21,6 +21,7 @@ from accounts.api.serializers import (
     TokenAnswer,
 )
 from accounts.callers import Caller
+from accounts.devices import language_of
 from accounts.services.addresses import EmailTaken, send_own_links
 from accounts.services.invitations import EmailMismatch, InvitationExpired, accept_invitation
 from accounts.services.login import TooManyAttempts
@@ -84,6 +85,7 @@ class Links(ViewSet):
         session = accept_invitation(
             **read(AcceptRequest, request),
             device=device_of(request),
+            locale=language_of(request._request),
             caller=caller.claims if caller else None,
         )
         return Response(represent(TokenAnswer, session_tokens(session)), status=201)

@@ -5,7 +5,7 @@ from django.http import HttpResponse
 from django.shortcuts import render
 
 from accounts.api.serializers import LoginRequest, RegisterRequest
-from accounts.devices import device_of
+from accounts.devices import device_of, language_of
 from accounts.page_sessions import begin_page_session, end_page_session
 from accounts.services.login import log_in
 from accounts.services.registration import register_owner, request_registration
@@ -21,9 +21,9 @@ def register(request: Request) -> HttpResponse:
     if request.method == "POST":
         with form.refusals():
             if settings.REGISTRATION_MODE == "verified":
-                request_registration(**form.read())
+                request_registration(**form.read(), locale=language_of(request))
                 return see_other("mail_sent")
-            session = register_owner(**form.read(), device=device_of(request))
+            session = register_owner(**form.read(), device=device_of(request), locale=language_of(request))
             begin_page_session(request, session)
             return see_other("account")
     return form.render("accounts/register.html")

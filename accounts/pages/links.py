@@ -5,7 +5,7 @@ from django.http import HttpResponse
 from django.utils.translation import gettext as _
 
 from accounts.api.serializers import AcceptRequest, EmailRequest, LinkRequest, ResetRequest
-from accounts.devices import device_of
+from accounts.devices import device_of, language_of
 from accounts.page_sessions import begin_page_session
 from accounts.services.invitations import accept_invitation, invitation_of_link
 from accounts.services.passwords import reset_password
@@ -55,7 +55,9 @@ def invitation(request: Request) -> HttpResponse:
     if request.method == "POST":
         with form.refusals():
             claims = request.caller.claims if request.caller else None
-            session = accept_invitation(**form.read(), device=device_of(request), caller=claims)
+            session = accept_invitation(
+                **form.read(), device=device_of(request), locale=language_of(request), caller=claims
+            )
             begin_page_session(request, session)
             return see_other("account")
     invited = invitation_of_link(form.values["token"])

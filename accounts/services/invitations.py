@@ -8,7 +8,7 @@ from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
 
 from accounts.links import read_link
-from accounts.models import Invitation, Session, User
+from accounts.models import DEFAULT_LOCALE, Invitation, Session, User
 from accounts.passwords import check_new_password, hash_password
 from accounts.selectors import email_of, pending_invitations, seats_taken
 from accounts.services.addresses import EmailTaken, mail_link
@@ -81,8 +81,8 @@ def invite_member(*, email: str, role: str, by: UUID) -> Invitation:
     invitation = Invitation.objects.create(
         email=email, role=role, invited_by=inviter, expires_at=now + INVITED_FOR
     )
-    inviter_name = inviter.name or inviter.email
-    mail_link("accounts/invitation", email, invitation_id=str(invitation.id), inviter=inviter_name)
+    facts = {"inviter": inviter.name or inviter.email, "locale": inviter.locale}
+    mail_link("accounts/invitation", email, invitation_id=str(invitation.id), **facts)
     return invitation
 
 
@@ -98,7 +98,13 @@ def withdraw_invitation(invitation_id: UUID, *, by: UUID) -> None:
 
 
 def accept_invitation(
-    *, token: str, password: str, name: str, device: Device, caller: SessionClaims | None = None
+    *,
+    token: str,
+    password: str,
+    name: str,
+    device: Device,
+    locale: str = DEFAULT_LOCALE,
+    caller: SessionClaims | None = None,
 ) -> Session:
     """Make the invited person a member and log them in. Opens its own transactions: hashing stays outside.
 
@@ -123,6 +129,7 @@ def accept_invitation(
             password=encoded,
             name=name,
             role=invitation.role,
+            locale=locale,
             email_verified_at=clock.now(),
         )
         invitation.delete()

@@ -10,7 +10,7 @@ import orjson
 from django.db import IntegrityError, transaction
 from django.utils.text import slugify
 
-from accounts.models import EMAIL_KEY_CONSTRAINT, Session, User
+from accounts.models import DEFAULT_LOCALE, EMAIL_KEY_CONSTRAINT, Session, User
 from accounts.passwords import check_new_password, hash_password
 from accounts.selectors import organization_of_email
 from accounts.services.addresses import EmailTaken, mail_link
@@ -29,7 +29,13 @@ SEALED_FOR = "accounts.registration"
 
 
 def register_owner(
-    *, email: str, password: str, organization_name: str, name: str, device: Device
+    *,
+    email: str,
+    password: str,
+    organization_name: str,
+    name: str,
+    device: Device,
+    locale: str = DEFAULT_LOCALE,
 ) -> Session:
     """Make an organization and its owner, and log the owner in. Opens its own transaction: hashing stays outside.
 
@@ -40,31 +46,40 @@ def register_owner(
         raise EmailTaken
     encoded = hash_password(password)
     with _new_organization(organization_name):
-        owner = create_user(email=email, password=encoded, name=name, role=Role.OWNER)
+        owner = create_user(email=email, password=encoded, name=name, role=Role.OWNER, locale=locale)
         queue_mail("accounts/welcome", user_id=owner.id)
         return open_session(user=owner, device=device)
 
 
-def request_registration(*, email: str, password: str, organization_name: str, name: str) -> None:
+def request_registration(
+    *, email: str, password: str, organization_name: str, name: str, locale: str = DEFAULT_LOCALE
+) -> None:
     """Mail a link that registers, unless the address has an account. Nothing is made before the link is used.
 
     The background does it, so that neither the answer nor its time tells which it was. Opens its own
     transaction: hashing stays outside. Raises ValidationFailed.
     """
     check_new_password(password, email=email, name=name, organization_name=organization_name)
-    wish = {"email": email, "password": hash_password(password), "name": name}
+    wish = {"email": email, "password": hash_password(password), "name": name, "locale": locale}
     sealed = seal(SEALED_FOR, orjson.dumps({**wish, "organization_name": organization_name}))
     with org_context(SUPPORT_ORGANIZATION_ID):
-        defer("mail_registration_link", email=email, organization_name=organization_name, sealed=sealed)
+        defer(
+            "mail_registration_link",
+            email=email,
+            organization_name=organization_name,
+            locale=locale,
+            sealed=sealed,
+        )
 
 
-def mail_registration_link(*, email: str, organization_name: str, sealed: str) -> None:
+def mail_registration_link(*, email: str, organization_name: str, locale: str, sealed: str) -> None:
     """To whoever has no account yet; to others, that they have one. Opens its own transaction."""
     organization_id = organization_of_email(email)
     if organization_id is None:
         with org_context(SUPPORT_ORGANIZATION_ID):
             organization = {"name": organization_name}
-            mail_link("accounts/finish_registration", email, sealed=sealed, organization=organization)
+            facts = {"sealed": sealed, "organization": organization, "locale": locale}
+            mail_link("accounts/finish_registration", email, **facts)
     elif organization_id != SUPPORT_ORGANIZATION_ID:
         with org_context(organization_id):
             user = User.objects.get_by_natural_key(email)

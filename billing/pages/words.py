@@ -5,7 +5,7 @@ from typing import Any
 
 from django.utils.translation import gettext as _
 
-from billing.emails import spoken_amount
+from billing.templatetags.billing_words import money
 from billing.plans import CURRENCY, PLANS, Plan
 from billing.reading import moment
 from billing.state import SUSPENDED, Status
@@ -47,7 +47,7 @@ def offers() -> list[dict[str, Any]]:
 def _prices(plan: Plan) -> list[dict[str, str]]:
     per = {"monthly": _("a month"), "yearly": _("a year")}
     return [
-        {"interval": interval, "amount": spoken_amount(amount, CURRENCY), "per": per[interval]}
+        {"interval": interval, "amount": money(amount, CURRENCY), "per": per[interval]}
         for interval, amount in plan.prices.items()
     ]
 
@@ -67,7 +67,7 @@ def invoice_row(invoice: dict[str, Any]) -> dict[str, Any]:
     return {
         "number": invoice.get("number") or invoice["id"],
         "date": moment(invoice.get("created")),
-        "amount": spoken_amount(invoice.get("total") or 0, invoice.get("currency") or CURRENCY),
+        "amount": money(invoice.get("total") or 0, invoice.get("currency") or CURRENCY),
         "word": word,
         "tone": tone,
         "url": invoice.get("hosted_invoice_url") or "",

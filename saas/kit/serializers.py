@@ -58,6 +58,11 @@ class StrictCharField(serializers.CharField):
     default_error_messages: ClassVar[dict[str, Any]] = {
         "control_character": _("Control characters and line breaks are not allowed."),
         "bidi_override": _("Characters that change the direction of text are not allowed."),
+        # REST framework's own, which its translations would say in another tone than ours.
+        "required": _("This field is required."),
+        "blank": _("This field may not be blank."),
+        "max_length": _("Ensure this field has no more than {max_length} characters."),
+        "min_length": _("Ensure this field has at least {min_length} characters."),
     }
 
     def __init__(self, *, plain_text: bool = True, **kwargs: Any) -> None:
@@ -88,6 +93,8 @@ def _is_visible(text: str) -> bool:
 
 class StrictEmailField(StrictCharField, serializers.EmailField):
     """An address as typed; what makes two of them the same is the database's business."""
+
+    default_error_messages: ClassVar[dict[str, Any]] = {"invalid": _("Enter a valid email address.")}
 
     def __init__(self, **kwargs: Any) -> None:
         kwargs.setdefault("max_length", 254)

@@ -2,8 +2,9 @@
 
 import pytest
 from django.template import engines
+from django.utils import translation
 
-from billing.emails import spoken_amount
+from billing.templatetags.billing_words import money, plan_name
 from tenancy.context import org_context
 from tenancy.mails import write_mail
 from tenancy.models import Mail
@@ -60,13 +61,19 @@ def test_each_says_what_it_is_about(written, alice):
 
 
 @pytest.mark.parametrize(
-    ("amount", "currency", "spoken"),
+    ("amount", "currency", "english", "german"),
     [
-        (2900, "usd", "USD 29.00"),
-        (123456, "eur", "EUR 1,234.56"),
-        (5, "usd", "USD 0.05"),
-        (5000, "jpy", "JPY 5,000"),
+        (2900, "usd", "USD 29.00", "29,00 USD"),
+        (123456, "eur", "EUR 1,234.56", "1.234,56 EUR"),
+        (5, "usd", "USD 0.05", "0,05 USD"),
+        (5000, "jpy", "JPY 5,000", "5.000 JPY"),
     ],
 )
-def test_amounts_are_told_as_people_write_them(amount, currency, spoken):
-    assert spoken_amount(amount, currency) == spoken
+def test_amounts_are_told_as_people_write_them(amount, currency, english, german):
+    assert money(amount, currency) == english
+    with translation.override("de"):
+        assert money(amount, currency) == german
+
+
+def test_a_plan_that_is_not_sold_any_more_has_a_name_too():
+    assert (plan_name("starter"), plan_name("gone")) == ("Starter", "your plan")

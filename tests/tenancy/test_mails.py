@@ -1,10 +1,14 @@
 """Mail is queued with the change that causes it, once an occasion, and what it costs to lose a worker is one repeat."""
 
+import re
+from uuid import UUID
+
 import pytest
 from django.contrib.auth import get_user_model
 from django.core import mail as django_mail
 from django.db import transaction
 from django.template.loader import TemplateDoesNotExist
+from django.utils import translation
 
 from tenancy import mails
 from tenancy.context import NoOrganizationContext, org_context
@@ -158,25 +162,86 @@ def failing(error):
     return send
 
 
+# What the templates name beyond the person and the organization.
+FACTS = {
+    "invitation_id": str(UUID(int=7)),
+    "inviter": "Bob",
+    "new_email": "alice@new.example",
+    "sealed": "x",
+    "plan": "starter",
+    "amount": 123456,
+    "currency": "usd",
+    "trial_end": "2026-03-31T23:30:00+00:00",
+    "period_end": "2026-04-30T23:30:00+00:00",
+    "invoice_url": "https://pay.example/in_1",
+}
+
+
+def write(person, message, locale="en", timezone="UTC", name="Alice", **facts):
+    person.user.locale, person.user.timezone, person.user.name = locale, timezone, name
+    user = None if message in TO_STRANGERS else person.user
+    with org_context(person.organization_id):
+        facts = {**FACTS, "locale": locale, **facts}
+        mail = Mail(user=user, message=message, message_id="<fixed@localhost>", facts=facts)
+        return mails.write_mail(mail, user=user, address="alice@acme.example")
+
+
 @pytest.mark.parametrize("message", MESSAGES)
 def test_every_mail_can_be_written(alice, message):
-    with org_context(alice.organization_id):
-        facts = {
-            "invitation_id": str(alice.user.id),
-            "inviter": "Bob",
-            "new_email": "alice@new.example",
-            "sealed": "x",
-        }
-        mail = Mail(user=alice.user, message=message, message_id="<fixed@localhost>", facts=facts)
-        written = mails.write_mail(mail, user=alice.user, address=alice.user.email)
+    written = write(alice, message)
     text, html = written.body, written.alternatives[0][0]
     assert written.subject
     assert "\n" not in written.subject
     assert text.startswith("Hello,\n" if message in TO_STRANGERS else "Hello Alice,\n")
+    assert text.endswith(f"\n\n-- \nSent by {mails.settings.PUBLIC_URL} to alice@acme.example.\n")
     for part in (written.subject, text, html):
         assert "{" not in part
         assert "None" not in part
     assert html.count("<p") >= 4
+    assert '<html lang="en">' in html
+
+
+@pytest.mark.parametrize("message", MESSAGES)
+def test_every_mail_is_german_for_who_reads_german(alice, message):
+    english, german = write(alice, message), write(alice, message, locale="de")
+    sentences, saetze = parts(english), parts(german)
+    assert len(sentences) == len(saetze) >= 5
+    for sentence, satz in zip(sentences, saetze, strict=True):
+        assert sentence != satz
+    assert not ENGLISH.search(german.subject + german.body)
+    html = german.alternatives[0][0]
+    assert '<html lang="de">' in html
+    assert not ENGLISH.search(html.partition("<body")[2])
+
+
+ENGLISH = re.compile(r"\b(the|you|your|is|and|of|to|we|it|this|that)\b", re.IGNORECASE)
+
+
+def parts(written):
+    """The subject and each line but addresses of pages."""
+    lines = [line for line in written.body.splitlines() if line.strip("- ") and not line.startswith("http")]
+    return [written.subject, *lines]
+
+
+def test_a_mail_tells_days_and_amounts_as_its_reader_writes_them(alice):
+    english = write(alice, "billing/payment_received")
+    assert "We received USD 1,234.56 for Starter" in english.body
+    assert "until 30 April 2026." in english.body
+    german = write(alice, "billing/payment_received", locale="de", timezone="Europe/Berlin")
+    assert "1.234,56 USD" in german.subject
+    assert "bis zum 1. Mai 2026 " in german.body
+
+
+def test_an_invitation_speaks_as_its_inviter_does(alice, outbox):
+    alice.api.patch("/users/me", {"locale": "de"})
+    with org_context(alice.organization_id):
+        get_user_model().objects.update(email_verified_at=alice.user.created_at)
+    assert alice.api.post("/orgs/invitations", {"email": "dora@acme.example"}).status_code == 201
+    with org_context(alice.organization_id):
+        mail = Mail.objects.get(message="accounts/invitation")
+    send(mail)
+    assert outbox[0].subject == "Alice lädt Sie zu Acme ein"
+    assert translation.get_language() == "en"
 
 
 def test_names_become_no_links(alice):

@@ -77,3 +77,28 @@ def test_placeholders_agree(language):
             assert set(PLACEHOLDER.findall(text)) <= set(PLACEHOLDER.findall(key[0])) | {"%(count)s"}, key
         else:
             assert sorted(set(PLACEHOLDER.findall(text))) == sorted(set(PLACEHOLDER.findall(key))), key
+
+
+# What no customer reads, and a name.
+ENGLISH_TEMPLATES = ("saas/docs.html", "saas/mail_catcher/", "components/product.txt")
+# What is translated, names of classes, addresses of pages, markup.
+NO_TEXT = re.compile(
+    r"{% blocktranslate.*?{% endblocktranslate %}|{% comment %}.*?{% endcomment %}|{% block kind %}\w*{% endblock %}"
+    r"|{%.*?%}|{{.*?}}(?:/[a-z-]+)*|<[^>]*>|&\w+;",
+    re.DOTALL,
+)
+SPOKEN_ATTRIBUTE = re.compile(r'\b(?:aria-label|alt|placeholder|title)="([^"]*)"')
+
+
+def templates():
+    for file in sorted((ROOT / "templates").rglob("*.*")):
+        if not str(file.relative_to(ROOT / "templates")).startswith(ENGLISH_TEMPLATES):
+            yield file
+
+
+@pytest.mark.parametrize("file", list(templates()), ids=lambda file: file.name)
+def test_no_text_of_a_template_goes_untranslated(file):
+    template = file.read_text()
+    for text in (template, *SPOKEN_ATTRIBUTE.findall(template)):
+        left = NO_TEXT.sub("", text)
+        assert not re.search(r"[^\W\d_]{2}", left), left.strip()

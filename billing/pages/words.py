@@ -5,10 +5,10 @@ from typing import Any
 
 from django.utils.translation import gettext as _
 
-from billing.templatetags.billing_words import money
 from billing.plans import CURRENCY, PLANS, Plan
 from billing.reading import moment
 from billing.state import SUSPENDED, Status
+from billing.templatetags.billing_words import money
 
 
 def state_words(standing: dict[str, Any]) -> tuple[str, str]:

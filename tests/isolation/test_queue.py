@@ -37,7 +37,12 @@ def arguments_against(person):
         "send_mail": {"mail_id": str(mail.id)},
         "blacklist_sessions": {"sessions": {str(person.user.id): [person.session_id]}},
         **{name: {"email": person.user.email} for name in ("mail_reset_link", "mail_verification_link")},
-        "mail_registration_link": {"email": person.user.email, "organization_name": "X", "sealed": "x", "locale": "en"},
+        "mail_registration_link": {
+            "email": person.user.email,
+            "organization_name": "X",
+            "sealed": "x",
+            "locale": "en",
+        },
         "apply_stripe_event": {"event_id": "evt_globex"},
         "refresh_subscription": {"subscription_id": "sub_globex"},
         "end_grace": {},

@@ -5,6 +5,7 @@ import pytest
 from accounts.models import User
 from accounts.selectors import organization_of_email
 from tenancy.context import org_context
+from tenancy.models import SUPPORT_ORGANIZATION_ID
 from tests.accounts.lifecycle import do_what_was_asked, sent, token_in
 from tests.conftest import PASSWORD, Api
 from tests.pages.browsing import assert_page, browser_of
@@ -68,10 +69,14 @@ class TestTheFirstMail:
         assert german.send("/register", NEW).status_code == 303
         assert person_by(NEW["email"]).locale == "de"
 
-    def test_also_where_addresses_are_verified_first(self, german, settings, owner_connection):
+    def test_also_where_addresses_are_verified_first(self, german, settings, owner_connection, mailoutbox):
         settings.REGISTRATION_MODE = "verified"
         german.send("/register", NEW)
         do_what_was_asked(owner_connection)
+        [mail] = sent(mailoutbox, SUPPORT_ORGANIZATION_ID, "accounts/finish_registration")
+        assert mail.body.startswith("Guten Tag")
+        token = token_in(mail, "verify-email")
+        assert Api().post("/auth/verify-email", {"token": token}).status_code == 200
         assert person_by(NEW["email"]).locale == "de"
 
     def test_also_through_the_api(self, anonymous):

@@ -50,7 +50,8 @@ def end_sessions(*, user_id: str) -> None:
 @organization_task(name="support_resend_verification")
 def resend_verification(*, user_id: str) -> None:
     """Of the present address alone: where a new one leads is for its owner to say."""
-    send_verification(User.objects.get(id=user_id))
+    for user in User.objects.filter(id=UUID(user_id), deactivated_at=None):
+        send_verification(user)
 
 
 @organization_task(name="support_replay_event", owns_transactions=True)

@@ -56,7 +56,7 @@ def user(request: StaffRequest, organization_id: UUID, user_id: UUID) -> HttpRes
 def _actions_on(user: User) -> Iterator[SupportAction]:
     yield SupportAction.DEACTIVATE_USER if user.is_active else SupportAction.REACTIVATE_USER
     yield SupportAction.END_SESSIONS
-    if user.is_active and (user.pending_email or user.email_verified_at is None):
+    if user.is_active and user.email_verified_at is None:
         yield SupportAction.RESEND_VERIFICATION
 
 

@@ -26,10 +26,10 @@ class Plan:
         return {"seats": self.seats}
 
 
-FREE = Plan("free", "Free", _("For trying it out."), seats=FREE_SEATS)
+FREE = Plan("free", _("Free"), _("For trying it out."), seats=FREE_SEATS)
 STARTER = Plan(
     "starter",
-    "Starter",
+    _("Starter"),
     _("For small teams."),
     seats=10,
     trial_days=14,
@@ -37,7 +37,7 @@ STARTER = Plan(
 )
 PROFESSIONAL = Plan(
     "professional",
-    "Professional",
+    _("Professional"),
     _("For growing companies."),
     seats=None,
     trial_days=14,

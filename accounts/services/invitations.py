@@ -81,8 +81,13 @@ def invite_member(*, email: str, role: str, by: UUID) -> Invitation:
     invitation = Invitation.objects.create(
         email=email, role=role, invited_by=inviter, expires_at=now + INVITED_FOR
     )
-    facts = {"inviter": inviter.name or inviter.email, "locale": inviter.locale}
-    mail_link("accounts/invitation", email, invitation_id=str(invitation.id), **facts)
+    mail_link(
+        "accounts/invitation",
+        email,
+        invitation_id=str(invitation.id),
+        inviter=inviter.name or inviter.email,
+        locale=inviter.locale,
+    )
     return invitation
 
 

@@ -78,8 +78,9 @@ def mail_registration_link(*, email: str, organization_name: str, locale: str, s
     if organization_id is None:
         with org_context(SUPPORT_ORGANIZATION_ID):
             organization = {"name": organization_name}
-            facts = {"sealed": sealed, "organization": organization, "locale": locale}
-            mail_link("accounts/finish_registration", email, **facts)
+            mail_link(
+                "accounts/finish_registration", email, sealed=sealed, organization=organization, locale=locale
+            )
     elif organization_id != SUPPORT_ORGANIZATION_ID:
         with org_context(organization_id):
             user = User.objects.get_by_natural_key(email)

@@ -20,7 +20,7 @@ ZERO_DECIMAL = (
 
 @register.filter
 def plan_name(code: str) -> str:
-    return PLANS[code].name if code in PLANS else _("your plan")
+    return _(PLANS[code].name) if code in PLANS else _("your plan")
 
 
 @register.filter

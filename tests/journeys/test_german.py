@@ -15,7 +15,19 @@ from tests.journeys.visiting import shoot
 from tests.pages.test_defence import READ
 
 # Names, and what is called the same.
-SAME = {"SaaS platform", "Olive", "Example", "Max", "tests", "English", "Deutsch", "Admin", "Name"}
+SAME = {
+    "SaaS platform",
+    "Starter",
+    "Professional",
+    "Olive",
+    "Example",
+    "Max",
+    "tests",
+    "English",
+    "Deutsch",
+    "Admin",
+    "Name",
+}
 
 
 @pytest.fixture

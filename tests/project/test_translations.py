@@ -80,7 +80,7 @@ def test_placeholders_agree(language):
 
 
 # What no customer reads, and a name.
-ENGLISH_TEMPLATES = ("saas/docs.html", "saas/mail_catcher/", "components/product.txt")
+ENGLISH_TEMPLATES = ("saas/docs.html", "saas/mail_catcher/", "support/", "components/product.txt")
 # What is translated, names of classes, addresses of pages, markup.
 NO_TEXT = re.compile(
     r"{% blocktranslate.*?{% endblocktranslate %}|{% comment %}.*?{% endcomment %}|{% block kind %}\w*{% endblock %}"

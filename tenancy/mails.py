@@ -159,6 +159,7 @@ def _parts(mail: Mail, *, user: Any, address: str) -> tuple[str, str, str]:
         "user": user,
         "address": address,
         "organization": Organization.objects.get(),
+        "product": render_to_string("components/product.txt").strip(),
         "public_url": settings.PUBLIC_URL,
         **mail.facts,
     }

@@ -1,5 +1,6 @@
 """Every page in German in a real browser: no English is left, and no long word is wider than a small phone."""
 
+from datetime import timedelta
 from urllib.parse import urlsplit
 
 import pytest
@@ -8,7 +9,10 @@ from django.urls import reverse
 from accounts.links import make_link
 from accounts.models import User
 from accounts.services.invitations import invite_member
+from billing.models import Customer, Subscription
+from saas.kit import clock
 from tenancy.context import org_context
+from tenancy.models import Organization
 from tests.conftest import PASSWORD, make_member, make_owner
 from tests.journeys.test_look import NARROWEST
 from tests.journeys.visiting import shoot
@@ -69,8 +73,7 @@ def texts(page):
     )
 
 
-@pytest.mark.parametrize("pattern", READ, ids=lambda pattern: pattern.name)
-def test_a_page_in_german(visit, owner, pattern):
+def assert_german(visit, owner, pattern, shot):
     read = {}
     for language, log_in in (("en", "Log in"), ("de", "Anmelden")):
         owner.api.patch("/users/me", {"locale": language})
@@ -79,6 +82,39 @@ def test_a_page_in_german(visit, owner, pattern):
         assert visitor.page.locator("html").get_attribute("lang") == language
         read[language] = set(texts(visitor.page))
     assert read["de"] & read["en"] <= SAME
-    shoot(visitor.page, f"german-{pattern.name}")
+    shoot(visitor.page, f"german-{shot}")
     visitor.page.set_viewport_size({"width": NARROWEST, "height": 640})
     assert visitor.page.evaluate("document.documentElement.scrollWidth") <= NARROWEST
+
+
+@pytest.mark.parametrize("pattern", READ, ids=lambda pattern: pattern.name)
+def test_a_page_in_german(visit, owner, pattern):
+    assert_german(visit, owner, pattern, pattern.name)
+
+
+@pytest.mark.parametrize(
+    ("status", "access", "cancels"),
+    [
+        ("trialing", "full", False),
+        ("active", "full", False),
+        ("active", "full", True),
+        ("past_due", "read_only", False),
+        ("paused", "read_only", False),
+    ],
+)
+def test_a_plans_states_in_german(visit, owner, status, access, cancels):
+    until = clock.now() + timedelta(days=20)
+    with org_context(owner.organization_id):
+        customer = Customer.objects.create(stripe_id="cus_olive")
+        Subscription.objects.create(
+            customer=customer,
+            stripe_id="sub_olive",
+            status=status,
+            plan="starter",
+            period_end=until,
+            trial_end=until,
+            cancel_at_period_end=cancels,
+        )
+        Organization.objects.update(plan="starter", access=access)
+    [billing] = [pattern for pattern in READ if pattern.name == "billing"]
+    assert_german(visit, owner, billing, f"billing-{status}{'-cancels' * cancels}")

@@ -193,7 +193,8 @@ def test_every_mail_can_be_written(alice, message):
     assert written.subject
     assert "\n" not in written.subject
     assert text.startswith("Hello,\n" if message in TO_STRANGERS else "Hello Alice,\n")
-    assert text.endswith(f"\n\n-- \nSent by {mails.settings.PUBLIC_URL} to alice@acme.example.\n")
+    signature = f"Sent by SaaS platform to alice@acme.example.\n{mails.settings.PUBLIC_URL}\n"
+    assert text.endswith(f"\n\n-- \n{signature}")
     for part in (written.subject, text, html):
         assert "{" not in part
         assert "None" not in part
@@ -242,6 +243,15 @@ def test_an_invitation_speaks_as_its_inviter_does(alice, outbox):
     send(mail)
     assert outbox[0].subject == "Alice lädt Sie zu Acme ein"
     assert translation.get_language() == "en"
+
+
+def test_mails_have_the_colours_of_the_pages():
+    styles = mails.settings.BASE_DIR / "static" / "css" / "tokens.css"
+    mail = mails.settings.BASE_DIR / "templates" / "components" / "mail.html"
+    light = styles.read_text().partition("@media")[0]
+    used = set(re.findall(r"(#\w{6})\b", mail.read_text()))
+    assert len(used) >= 5
+    assert used <= set(re.findall(r"(#\w{6})\b", light))
 
 
 def test_names_become_no_links(alice):

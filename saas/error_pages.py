@@ -26,11 +26,12 @@ def error_page(request: HttpRequest, error: DomainError) -> HttpResponse:
 
 
 def _title(error: DomainError) -> str:
-    titles = {
+    titles: dict[str | int, str] = {
+        "csrf_failed": _("Please send it once more"),
         402: _("A payment is due"),
         403: _("You may not do this"),
         404: _("Not found"),
         429: _("Too many requests"),
         503: _("Back in a moment"),
     }
-    return titles.get(error.status, _("That did not work"))
+    return titles.get(error.code) or titles.get(error.status) or _("That did not work")

@@ -179,8 +179,7 @@ def forbidden(request: HttpRequest, exception: Exception | None = None) -> HttpR
 
 
 def forged(request: HttpRequest, reason: str = "") -> HttpResponse:
-    """CSRF_FAILURE_VIEW."""
-    logger.warning("Refused as forged: %s", reason)
+    """CSRF_FAILURE_VIEW. Django has logged the reason."""
     return problem_response(request, ForgedRequest())
 
 

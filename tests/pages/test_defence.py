@@ -115,6 +115,14 @@ class TestOneKindOfSession:
         get_redis_connection("default").flushdb()
         assert browser.get("/account").status_code == 303
 
+    def test_a_form_that_comes_too_late_leads_to_the_log_in(self, alice, owner_connection):
+        browser = browser_of(alice)
+        token = TOKEN.search(browser.get("/account").text)[1]
+        owner_connection.execute("UPDATE accounts_session SET revoked_at = now()")
+        response = browser.post("/account", {"name": "Late", "csrfmiddlewaretoken": token})
+        assert (response.status_code, response.headers["Location"]) == (303, "/login")
+        assert_page(browser.get("/login"), 200, "Your session has ended.")
+
     def test_the_cookie_opens_no_route_of_the_api(self, alice):
         browser = browser_of(alice)
         for path in ("/users/me", "/auth/sessions", "/users/org", "/payments/subscription"):
@@ -214,6 +222,14 @@ class TestErrors:
         assert anonymous.get("/no/such").headers["Content-Type"] == "application/problem+json"
         token = Api("rubbish")
         assert token.get("/no/such", Accept="text/html").headers["Content-Type"] == "application/problem+json"
+
+    def test_a_body_that_can_not_be_read_or_is_too_large_is_told_on_a_page(self, browser):
+        browser.get("/login")
+        parts = browser.client.post(
+            "/login", b"--x\r\nbroken", content_type="multipart/form-data; boundary=" + "x" * 300
+        )
+        assert_page(parts, 400, "Go back")
+        assert_page(browser.post("/login", {"email": "x" * 70_000}), 413, "larger than this accepts")
 
     def test_the_request_id_is_shown(self, browser):
         response = browser.get("/no/such", **{"X-Request-Id": "abcdefgh-1"})

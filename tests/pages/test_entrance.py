@@ -23,6 +23,11 @@ ELSEWHERE = [
     "/\t/evil.example",
     "\x00/account",
 ]
+# These stay here, and bring nothing along into the header.
+TWISTED = {
+    "/account\r\nX-Evil: 1": "/account%0D%0AX-Evil:%201",
+    "/account?next=//evil.example": "/account?next=//evil.example",
+}
 
 
 def sessions_of(person):
@@ -113,6 +118,12 @@ class TestLogIn:
     def test_it_leads_nowhere_else(self, browser, alice, target):
         assert browser.log_in(alice, next=target).headers["Location"] == "/account"
         assert browser.client.get("/login", {"next": target}).headers["Location"] == "/account"
+
+    @pytest.mark.parametrize("target", TWISTED)
+    def test_a_path_brings_no_header_along(self, browser, alice, target):
+        response = browser.log_in(alice, next=target)
+        assert response.headers["Location"] == TWISTED[target]
+        assert "X-Evil" not in response.headers
 
     def test_who_is_logged_in_goes_on(self, browser, alice):
         browser.log_in(alice)

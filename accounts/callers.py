@@ -7,7 +7,7 @@ import orjson
 from django.conf import settings
 
 from accounts import selectors
-from accounts.models import Session
+from accounts.models import Session, User
 from accounts.tokens import SessionClaims
 from saas.kit import gate
 from saas.kit.redis import RedisUnavailable
@@ -15,7 +15,10 @@ from saas.kit.redis import RedisUnavailable
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """The verified caller of a request; `organization_id` comes from the token or the page's session alone."""
+    """The verified caller of a request; `organization_id` comes from the token or the page's session alone.
+
+    Where PostgreSQL was asked for the session, it has given the `person` with it.
+    """
 
     user_id: UUID
     organization_id: UUID
@@ -23,6 +26,7 @@ class Caller:
     role: str
     email_verified: bool
     claims: SessionClaims
+    person: User | None = None
 
     is_authenticated = True
 
@@ -37,14 +41,15 @@ def load_caller(claims: SessionClaims) -> Caller | None:
     session = selectors.live_session(session_id=claims.sid, user_id=claims.user_id)
     if session is None:
         return None
-    facts = session.user.role, session.user.email_verified_at is not None
-    _remember(claims, orjson.dumps(facts))
-    return _caller(claims, *facts)
+    caller = caller_from_session(claims, session)
+    _remember(claims, orjson.dumps((caller.role, caller.email_verified)))
+    return caller
 
 
-def page_caller(claims: SessionClaims, session: Session) -> Caller:
+def caller_from_session(claims: SessionClaims, session: Session) -> Caller:
     """A page reads its session's row anyway, for what it shows of the person; so Redis need not vouch for it."""
-    return _caller(claims, session.user.role, session.user.email_verified_at is not None)
+    person = session.user
+    return _caller(claims, person.role, person.email_verified_at is not None, person)
 
 
 def _remember(claims: SessionClaims, facts: bytes) -> None:
@@ -56,5 +61,5 @@ def _remember(claims: SessionClaims, facts: bytes) -> None:
         pass  # The next request asks PostgreSQL again; saas.kit.redis has counted it.
 
 
-def _caller(claims: SessionClaims, role: str, email_verified: bool) -> Caller:
-    return Caller(claims.user_id, claims.org_id, claims.sid, role, email_verified, claims)
+def _caller(claims: SessionClaims, role: str, email_verified: bool, person: User | None = None) -> Caller:
+    return Caller(claims.user_id, claims.org_id, claims.sid, role, email_verified, claims, person)

@@ -1,18 +1,17 @@
 """Reads of people and sessions. Each runs inside the organization's context, but for organization_of_email."""
 
-from typing import TypeVar
+from datetime import datetime
 from uuid import UUID
 
 from django.db import connection
-from django.db.models import Model, Q, QuerySet
+from django.db.models import Q, QuerySet
 
 from accounts.models import Invitation, Session, User
 from accounts.tokens import InvalidToken, SessionClaims
 from saas.kit import clock
+from saas.kit.statements import one_row
 from tenancy.context import org_context
 from tenancy.models import SUPPORT_ORGANIZATION_ID
-
-M = TypeVar("M", bound=Model)
 
 ORGANIZATION_FOR_EMAIL = "SELECT tenancy.organization_for_email(%s)"
 
@@ -31,27 +30,27 @@ def organization_of_customer(email: str) -> UUID | None:
     return None if organization_id == SUPPORT_ORGANIZATION_ID else organization_id
 
 
-def one_or_none(rows: QuerySet[M]) -> M | None:
-    """What `first` says of at most one row, without asking PostgreSQL to put it in order."""
-    return next(iter(rows.order_by()), None)
-
-
 def live_session(*, session_id: UUID, user_id: UUID) -> Session | None:
-    return one_or_none(live_sessions(user_id).select_related("user").filter(id=session_id))
+    """With its user and their organization: who is asked for a session is often asked for a profile next."""
+    return _live_session(session_id=session_id, user_id=user_id, now=clock.now())
 
 
-def live_page_session(*, session_id: UUID, user_id: UUID) -> Session | None:
-    """The same with the organization, whose name stands on each page."""
-    sessions = live_sessions(user_id).select_related("user__organization")
-    return one_or_none(sessions.filter(id=session_id))
+@one_row
+def _live_session(*, session_id: UUID, user_id: UUID, now: datetime) -> QuerySet[Session]:
+    return _live(user_id, now).select_related("user__organization").filter(id=session_id)
 
 
 def profile(user_id: UUID) -> User:
     """Raises InvalidToken if the person was removed while Redis still vouched for the session."""
-    user = one_or_none(User.objects.select_related("organization").filter(id=user_id))
+    user = _profile(user_id=user_id)
     if user is None:
         raise InvalidToken
     return user
+
+
+@one_row
+def _profile(*, user_id: UUID) -> QuerySet[User]:
+    return User.objects.select_related("organization").filter(id=user_id)
 
 
 def email_of(claims: SessionClaims) -> str:
@@ -62,9 +61,13 @@ def email_of(claims: SessionClaims) -> str:
 
 def live_sessions(user_id: UUID) -> QuerySet[Session]:
     """Neither revoked nor run out, of a user who is not deactivated; the latest first."""
+    return _live(user_id, clock.now()).order_by("-last_seen_at", "id")
+
+
+def _live(user_id: UUID, now: datetime) -> QuerySet[Session]:
     return Session.objects.filter(
-        user_id=user_id, revoked_at=None, expires_at__gt=clock.now(), user__deactivated_at=None
-    ).order_by("-last_seen_at", "id")
+        user_id=user_id, revoked_at=None, expires_at__gt=now, user__deactivated_at=None
+    )
 
 
 def members(*, role: str = "", status: str = "", q: str = "") -> QuerySet[User]:

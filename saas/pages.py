@@ -11,9 +11,9 @@ from django.shortcuts import render
 from django.urls import Resolver404, resolve
 from django.utils import timezone, translation
 
-from accounts.callers import Caller, page_caller
+from accounts.callers import Caller, caller_from_session
 from accounts.page_sessions import browser
-from accounts.selectors import live_page_session
+from accounts.selectors import live_session
 from accounts.services.sessions import note_use
 from accounts.tokens import SessionClaims
 from billing.pages.words import offers
@@ -54,7 +54,7 @@ def load_page_caller(request: Request, claims: SessionClaims) -> Caller | None:
 
     None if the session is over.
     """
-    session = live_page_session(session_id=claims.sid, user_id=claims.user_id)
+    session = live_session(session_id=claims.sid, user_id=claims.user_id)
     if session is None:
         return None
     if note_use(session):
@@ -62,7 +62,7 @@ def load_page_caller(request: Request, claims: SessionClaims) -> Caller | None:
     request.person = session.user
     translation.activate(session.user.locale)
     timezone.activate(session.user.timezone)
-    return page_caller(claims, session)
+    return caller_from_session(claims, session)
 
 
 def _has_token(request: HttpRequest) -> bool:

@@ -103,6 +103,8 @@ DATABASE_ROLES = {
     "support": "SUPPORT_DATABASE_URL",
 }
 DATABASE_MAX_AGE = env.integer("DATABASE_MAX_AGE", 60)
+# PostgreSQL plans a query once a connection. PgBouncer in transaction mode mixes that up, but for 1.22 and later.
+DATABASE_PREPARED_STATEMENTS = env.boolean("DATABASE_PREPARED_STATEMENTS", True)
 
 
 def database(url: str) -> dict[str, Any]:
@@ -110,6 +112,7 @@ def database(url: str) -> dict[str, Any]:
     options = {
         # Literals of a client-side binding show in pg_stat_activity to every session of the same role.
         "server_side_binding": True,
+        "prepare_threshold": 5 if DATABASE_PREPARED_STATEMENTS else None,
         "connect_timeout": 3,
         "tcp_user_timeout": 5000,
         **parsed.pop("OPTIONS", {}),

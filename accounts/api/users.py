@@ -1,7 +1,7 @@
 """A person's own profile and sessions, and the organization's people."""
 
 import hashlib
-from typing import Any
+from typing import Any, cast
 from uuid import UUID
 
 import orjson
@@ -23,6 +23,7 @@ from accounts.api.serializers import (
     SessionAnswer,
     SessionList,
 )
+from accounts.callers import Caller
 from accounts.models import User
 from accounts.services.members import (
     LastOwner,
@@ -47,7 +48,8 @@ class Me(ViewSet):
 
     @extend_schema(operation_id="get_me", responses={200: ProfileAnswer, 304: OpenApiResponse(None)})
     def retrieve(self, request: Request) -> Response:
-        response = _profile(selectors.profile(caller_of(request).user_id))
+        caller = cast(Caller, request.user)
+        response = _profile(caller.person or selectors.profile(caller.user_id))
         etag = response.headers["ETag"]
         known = [known.removeprefix("W/") for known in parse_etags(request.headers.get("If-None-Match", ""))]
         return Response(status=304, headers={"ETag": etag}) if etag in known or "*" in known else response

@@ -50,7 +50,9 @@ def bouncer(own_database, tmp_path_factory):
         process = subprocess.Popen(command, stdout=log, stderr=log)
     try:
         assert eventually(lambda: listens(port)), (directory / "log").read_text()
-        settings = {**direct, "PORT": str(port)}
+        # As DATABASE_PREPARED_STATEMENTS=0 says.
+        options = {**direct["OPTIONS"], "prepare_threshold": None}
+        settings = {**direct, "PORT": str(port), "OPTIONS": options}
         connections.settings["bouncer"] = settings
         yield "bouncer"
     finally:

@@ -40,7 +40,7 @@ class KeyRecord:
     deactivated_at: float | None = None
 
 
-@dataclass
+@dataclass(eq=False)
 class KeyRing:
     records: dict[str, KeyRecord] = field(default_factory=dict)
     private: dict[str, RSAPrivateKey] = field(default_factory=dict)

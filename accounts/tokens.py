@@ -3,7 +3,7 @@
 import re
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any, cast
 from uuid import UUID, uuid4
 
@@ -14,7 +14,7 @@ from rest_framework_simplejwt import tokens as simplejwt
 from rest_framework_simplejwt.backends import TokenBackend
 from rest_framework_simplejwt.exceptions import TokenBackendError, TokenBackendExpiredToken, TokenError
 
-from accounts.keys import key_ring
+from accounts.keys import KeyRing, key_ring
 from saas.kit import clock
 from saas.kit.errors import DomainError, MalformedRequest
 from saas.kit.parsers import parse_json
@@ -33,6 +33,8 @@ OPTIONS: Any = {
 }
 # A token of ours is far shorter; PyJWT would hash and decode megabytes before it refused them.
 MAX_TOKEN_LENGTH = 4096
+# Of 2 kB each.
+REMEMBERED_TOKENS = 2048
 COMPACT_JWS = re.compile(r"[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.(?:[A-Za-z0-9_-]{4})+(?:[A-Za-z0-9_-]{2,3})?")
 # 9999-12-31: later times overflow datetime, which is where libraries answer 500.
 MAX_TIME = 253_402_300_799
@@ -100,8 +102,8 @@ class KeyedBackend(TokenBackend):
         if len(token) > MAX_TOKEN_LENGTH or not _is_canonical(token):
             raise TokenBackendError("not a compact JWS")
         try:
-            _refuse_ambiguous(token)
-            key = self._key(jwt.get_unverified_header(token))
+            header, _ = _unambiguous(token)
+            key = self._key(header)
             payload = jwt.decode(
                 token,
                 key,
@@ -141,10 +143,9 @@ def _is_canonical(token: str) -> bool:
     return base64url_encode(base64url_decode(signature)).decode() == signature
 
 
-def _refuse_ambiguous(token: str) -> None:
-    """Header and claims are JSON objects, no name twice in them: two readers could differ (RFC 7519, 4)."""
-    for part in token.split(".")[:2]:
-        parse_json(base64url_decode(part))
+def _unambiguous(token: str) -> list[dict[str, Any]]:
+    """Header and claims: JSON objects, no name twice in them, or two readers could differ (RFC 7519, 4)."""
+    return [parse_json(base64url_decode(part)) for part in token.split(".")[:2]]
 
 
 def _check_types(payload: dict[str, Any]) -> None:
@@ -163,8 +164,17 @@ def _check_times(payload: dict[str, Any], leeway: float, *, verify_exp: bool) ->
     now = clock.now().timestamp()
     if payload["iat"] > now + leeway or payload["nbf"] > now + leeway:
         raise TokenBackendError("the token is not valid yet")
-    if verify_exp and payload["exp"] <= now - leeway:
+    if verify_exp and _is_expired(payload["exp"], leeway):
         raise TokenBackendExpiredToken("the token is expired")
+
+
+def _is_expired(exp: int, leeway: float) -> bool:
+    return exp <= clock.now().timestamp() - leeway
+
+
+def _leeway() -> float:
+    leeway: timedelta = settings.SIMPLE_JWT["LEEWAY"]
+    return leeway.total_seconds()
 
 
 @cache
@@ -222,6 +232,16 @@ def issue_tokens(*, user_id: UUID, organization_id: UUID, session_id: UUID, gene
 
 def verify_access_token(raw: str) -> Claims:
     """Claims of a valid access token (RFC 9068). Raises InvalidToken; revocation is asked elsewhere."""
+    claims = _verified(raw, key_ring())
+    if _is_expired(claims.exp, _leeway()):
+        raise InvalidToken
+    return claims
+
+
+# A token says the same each time it is sent, so its signature is verified once a process; any change of the keys
+# makes a new ring. What is refused is not remembered. In memory alone, beside the keys that sign such tokens.
+@lru_cache(maxsize=REMEMBERED_TOKENS)
+def _verified(raw: str, ring: KeyRing) -> Claims:
     try:
         return _claims(AccessToken(cast(Any, raw)).payload)
     except (TokenError, TokenBackendError) as error:
@@ -252,8 +272,7 @@ def read_token_to_revoke(raw: str) -> Claims | None:
 
 def remaining_seconds(claims: Claims) -> int:
     """How long a token can still be accepted, leeway included; at least 1."""
-    leeway: timedelta = settings.SIMPLE_JWT["LEEWAY"]
-    return max(1, int(claims.exp - clock.now().timestamp() + leeway.total_seconds()) + 1)
+    return max(1, int(claims.exp - clock.now().timestamp() + _leeway()) + 1)
 
 
 def _claims(payload: dict[str, Any]) -> Claims:

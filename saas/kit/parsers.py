@@ -91,5 +91,5 @@ def _check_texts(root: dict[str, Any]) -> None:
 def _check_text(text: str) -> None:
     if "\0" in text:
         raise MalformedRequest("The body holds a NUL character.")
-    if any("\ud800" <= character <= "\udfff" for character in text):
+    if not text.isascii() and any("\ud800" <= character <= "\udfff" for character in text):
         raise MalformedRequest("The body holds half of a surrogate pair.")

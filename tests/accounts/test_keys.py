@@ -124,6 +124,7 @@ class TestRotation:
 
     def test_force_logs_out_whoever_has_a_token_of_it(self, keys, alice):
         keys.command("activate", keys.command("generate").split()[0])
+        assert alice.api.get("/users/me").status_code == 200
 
         keys.command("retire", keys.first, "--force")
 

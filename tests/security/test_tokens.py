@@ -14,6 +14,7 @@ from cryptography.hazmat.primitives.asymmetric.rsa import generate_private_key
 from django.test import Client
 
 from accounts.keys import key_ring, public_jwk
+from accounts.tokens import REMEMBERED_TOKENS, _verified
 from tests.accounts.asking import assert_refused
 from tests.conftest import Api
 
@@ -371,3 +372,31 @@ class TestSerialization:
 def signatures(forger):
     for number in range(50):
         yield forger.with_claims(jti=str(uuid4()), n=number)
+
+
+class TestRemembered:
+    """A token that was verified before is not verified again, and still dies when it should."""
+
+    def test_it_works(self, alice):
+        before = _verified.cache_info()
+        assert [alice.api.get("/users/me").status_code for _ in range(3)] == [200] * 3
+        after = _verified.cache_info()
+        assert (after.misses - before.misses, after.hits - before.hits) == (1, 2)
+
+    def test_it_expires(self, alice, fake_clock):
+        assert alice.api.get("/users/me").status_code == 200
+        fake_clock.advance(minutes=15, seconds=9)
+        assert alice.api.get("/users/me").status_code == 200
+        fake_clock.advance(seconds=2)
+        assert_refused(alice.api.get("/users/me"), 401, "invalid_token")
+
+    def test_one_that_differs_by_a_character_is_verified(self, alice, forger):
+        assert alice.api.get("/users/me").status_code == 200
+        head, body, signature = alice.access_token.split(".")
+        changed = "A" if signature[0] != "A" else "B"
+        other = f"{head}.{body}.{changed}{signature[1:]}"
+        for _ in range(2):
+            assert_refused(Api(other).get("/users/me"), 401, "invalid_token")
+
+    def test_no_more_are_kept_than_fit(self):
+        assert _verified.cache_info().maxsize == REMEMBERED_TOKENS == 2048

@@ -205,7 +205,7 @@ REST_FRAMEWORK: dict[str, Any] = {
     "DEFAULT_AUTHENTICATION_CLASSES": ["accounts.api.authentication.VerifiedCaller"],
     "DEFAULT_PERMISSION_CLASSES": ["tenancy.permissions.IsAuthenticated"],
     "DEFAULT_PARSER_CLASSES": ["saas.kit.parsers.StrictJSONParser"],
-    "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
+    "DEFAULT_RENDERER_CLASSES": ["saas.kit.renderers.JSONRenderer"],
     "DEFAULT_SCHEMA_CLASS": "saas.openapi.ProblemAutoSchema",
     "EXCEPTION_HANDLER": "saas.problems.problem_exception_handler",
     "UNAUTHENTICATED_USER": None,

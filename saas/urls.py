@@ -8,11 +8,12 @@ from tenancy.mail_tracking import mail_reports
 from tenancy.staff import SUPPORT_ALIAS
 
 urlpatterns = [
-    path("", landing, name="landing"),
-    path("", include("accounts.pages.urls")),
+    # The busiest come first: each look-up starts at the top.
     path("", include("accounts.urls")),
     path("", include("billing.pages.urls")),
     path("", include("billing.urls")),
+    path("", landing, name="landing"),
+    path("", include("accounts.pages.urls")),
     path("webhooks/mail", mail_reports, name="mail_reports"),
     path("health", health.Overall.as_view(), name="health"),
     path("health/live", health.Live.as_view(), name="health_live"),

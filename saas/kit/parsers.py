@@ -7,6 +7,7 @@ from typing import IO, Any, NoReturn
 
 from rest_framework.negotiation import DefaultContentNegotiation
 from rest_framework.parsers import BaseParser
+from rest_framework.renderers import BaseRenderer
 from rest_framework.request import Request
 
 from saas.kit.errors import MalformedRequest
@@ -15,12 +16,20 @@ MAX_DEPTH = 32
 
 
 class ExactMediaType(DefaultContentNegotiation):
-    """A body is of one type: a range such as `*/*` says nothing about it."""
+    """A body is of one type: a range such as `*/*` says nothing about it. Most answers need no negotiating."""
 
     def select_parser(self, request: Request, parsers: Iterable[BaseParser]) -> BaseParser | None:
         if "*" in (request.content_type or ""):
             return None
         return super().select_parser(request, parsers)
+
+    def select_renderer(
+        self, request: Request, renderers: Iterable[BaseRenderer], format_suffix: str | None = None
+    ) -> tuple[BaseRenderer, str]:
+        first = next(iter(renderers))
+        if format_suffix is None and request.headers.get("Accept", "*/*") in ("*/*", first.media_type):
+            return first, str(first.media_type)
+        return super().select_renderer(request, renderers, format_suffix)
 
 
 class StrictJSONParser(BaseParser):

@@ -1,8 +1,10 @@
 """A kept connection is looked at before a request, and asked only if there is a reason to doubt it."""
 
+from datetime import UTC, datetime
+
 import psycopg
 import pytest
-from django.db import connection
+from django.db import DataError, connection, transaction
 from django.db.backends.postgresql import base
 
 
@@ -55,3 +57,33 @@ def test_a_notice_is_a_reason_to_ask_and_no_reason_to_replace(pid, asked, superu
         other.execute("SELECT 1")
     assert next_request() == pid
     assert asked == [1]
+
+
+class TestMoments:
+    @pytest.mark.parametrize(
+        ("written", "read"),
+        [
+            ("2026-11-24 16:43:13.661291+00", datetime(2026, 11, 24, 16, 43, 13, 661291, UTC)),
+            ("2026-11-24 16:43:13+00", datetime(2026, 11, 24, 16, 43, 13, tzinfo=UTC)),
+            ("2026-11-24 16:43:13.5+02:30", datetime(2026, 11, 24, 14, 13, 13, 500000, UTC)),
+            ("0001-01-01 00:00:00+00", datetime(1, 1, 1, tzinfo=UTC)),
+            ("9999-12-31 23:59:59.999999+00", datetime(9999, 12, 31, 23, 59, 59, 999999, UTC)),
+        ],
+    )
+    def test_it_works(self, written, read):
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT %s::timestamptz", [written])
+            [found] = cursor.fetchone()
+        assert (found, found.tzinfo) == (read, UTC)
+
+    def test_on_a_connection_in_another_zone_it_is_the_same_moment(self):
+        with transaction.atomic(), connection.cursor() as cursor:
+            cursor.execute("SET LOCAL TIME ZONE 'Asia/Kolkata'")
+            cursor.execute("SELECT '2026-11-24 16:43:13+00'::timestamptz")
+            assert cursor.fetchone() == (datetime(2026, 11, 24, 16, 43, 13, tzinfo=UTC),)
+
+    @pytest.mark.parametrize("moment", ["infinity", "0044-03-15 12:00+00 BC"])
+    def test_what_python_has_no_moment_for_is_an_error(self, moment):
+        with pytest.raises(DataError), connection.cursor() as cursor:
+            cursor.execute("SELECT %s::timestamptz", [moment])
+            cursor.fetchone()

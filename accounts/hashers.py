@@ -1,9 +1,14 @@
-"""bcrypt behind a bulkhead: as many hashes at a time as there are cores, and never inside a transaction."""
+"""bcrypt behind a bulkhead: as many hashes at a time as there are cores, below everything else, and never inside a
+transaction.
+
+A request that hashes waits with a thread of the server, so no more than three quarters of these may do so for long:
+the others are for requests that hash nothing. Who finds all places taken gets one soon or is told to come again.
+"""
 
 import os
+import sys
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from django.conf import settings
@@ -12,8 +17,22 @@ from django.db import connections
 
 from saas.kit.errors import Unavailable
 
-WAIT_SECONDS = 10
-_slots = threading.BoundedSemaphore(max(1, os.cpu_count() or 1))
+# For a place; that many come free in it as a burst of people needs.
+PLACE_SECONDS = 1
+# For the hash, once there is a place.
+HASH_SECONDS = 10
+# Below requests, which take a hundredth of the time: they need not wait until a hash is through.
+NICENESS = 5
+
+
+def _step_back() -> None:
+    # Linux alone has a priority for each thread; elsewhere this would be the whole process's.
+    if sys.platform == "linux":
+        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICENESS)
+
+
+_executor = ThreadPoolExecutor(max(1, os.cpu_count() or 1), "hashing", initializer=_step_back)
+_places = threading.BoundedSemaphore(max(1, settings.WEB_THREADS * 3 // 4))
 
 
 class HashedInTransaction(RuntimeError):
@@ -21,21 +40,9 @@ class HashedInTransaction(RuntimeError):
 
 
 class HashingBusy(Unavailable):
-    """All cores hash already, and went on doing so for as long as anybody waits."""
+    """As many wait for a hash as may."""
 
-    retry_after = WAIT_SECONDS
-
-
-@contextmanager
-def hashing_slot() -> Iterator[None]:
-    if any(connection.in_atomic_block for connection in connections.all(initialized_only=True)):
-        raise HashedInTransaction("a password was hashed with a database transaction open")
-    if not _slots.acquire(timeout=WAIT_SECONDS):
-        raise HashingBusy
-    try:
-        yield
-    finally:
-        _slots.release()
+    retry_after = 2
 
 
 class BulkheadPasswordHasher(BCryptSHA256PasswordHasher):
@@ -44,5 +51,16 @@ class BulkheadPasswordHasher(BCryptSHA256PasswordHasher):
     rounds = settings.BCRYPT_ROUNDS
 
     def encode(self, password: str, salt: Any) -> str:
-        with hashing_slot():
-            return super().encode(password, salt)
+        """Raises HashedInTransaction, and HashingBusy."""
+        if any(connection.in_atomic_block for connection in connections.all(initialized_only=True)):
+            raise HashedInTransaction("a password was hashed with a database transaction open")
+        if not _places.acquire(timeout=PLACE_SECONDS):
+            raise HashingBusy
+        hashed = _executor.submit(super().encode, password, salt)
+        try:
+            return hashed.result(HASH_SECONDS)
+        except TimeoutError as error:
+            hashed.cancel()
+            raise HashingBusy from error
+        finally:
+            _places.release()

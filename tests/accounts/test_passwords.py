@@ -1,3 +1,8 @@
+import os
+import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 
 from accounts import hashers
@@ -64,17 +69,19 @@ class TestHash:
 class TestBulkhead:
     @pytest.fixture
     def taken(self, monkeypatch):
-        """Every slot is busy, and nobody waits for one."""
-        monkeypatch.setattr(hashers, "WAIT_SECONDS", 0)
+        """As many wait for a hash as may, and none comes through."""
+        monkeypatch.setattr(hashers, "PLACE_SECONDS", 0)
         number = 0
-        while hashers._slots.acquire(blocking=False):
+        while hashers._places.acquire(blocking=False):
             number += 1
         yield number
         for _ in range(number):
-            hashers._slots.release()
+            hashers._places.release()
+
+    def test_three_quarters_of_the_threads_may_wait_for_a_hash(self, taken, settings):
+        assert taken == settings.WEB_THREADS * 3 / 4
 
     def test_a_storm_is_told_to_come_again(self, taken):
-        assert taken >= 1
         with pytest.raises(Unavailable):
             hash_password(PASSWORD)
 
@@ -82,11 +89,37 @@ class TestBulkhead:
         response = anonymous.post("/auth/login", {"email": "nobody@acme.example", "password": PASSWORD})
 
         assert_refused(response, 503, "unavailable")
-        assert "Retry-After" in response.headers
+        assert response.headers["Retry-After"] == "2"
 
-    def test_a_slot_is_given_back(self):
-        for _ in range(3 * hashers._slots._initial_value):
+    def test_nobody_waits_without_end(self, monkeypatch):
+        monkeypatch.setattr(hashers, "HASH_SECONDS", 0.01)
+        release = threading.Event()
+        busy = [hashers._executor.submit(release.wait) for _ in range(hashers._executor._max_workers)]
+        try:
+            with pytest.raises(Unavailable):
+                hash_password(PASSWORD)
+        finally:
+            release.set()
+            for each in busy:
+                each.result()
+        monkeypatch.undo()
+        assert verify_password(PASSWORD, hash_password(PASSWORD))
+
+    def test_a_place_is_given_back(self):
+        for _ in range(2 * hashers._places._initial_value):
             hash_password(PASSWORD)
+
+    def test_a_burst_finds_places_in_time(self):
+        with ThreadPoolExecutor(4 * hashers._places._initial_value) as pool:
+            hashes = set(pool.map(hash_password, [PASSWORD] * 100))
+        assert len(hashes) == 100
+
+    @pytest.mark.skipif(sys.platform != "linux", reason="a priority for each thread is Linux's")
+    def test_hashes_step_back_behind_requests(self):
+        def niceness():
+            return os.getpriority(os.PRIO_PROCESS, threading.get_native_id())
+
+        assert hashers._executor.submit(niceness).result() == niceness() + hashers.NICENESS
 
 
 class TestSigningKeysCheck:

@@ -4,7 +4,6 @@ from typing import Any
 from uuid import UUID
 
 from django.contrib import messages
-from django.db.models import QuerySet
 from django.http import HttpResponse
 from django.shortcuts import render
 from django.utils.translation import gettext as _
@@ -105,8 +104,7 @@ def _set_active(request: Request, id: UUID, is_active: bool, done: str) -> HttpR
 
 
 def _member_page(form: Form, id: UUID) -> HttpResponse:
-    people: QuerySet[User] = User.objects.filter(id=id)
-    shown = selectors.one_or_none(people)
+    shown = User.objects.filter(id=id).first()
     if shown is None:
         raise NotFound
     return form.render("accounts/member.html", {"member": shown, "roles": roles_to_give(form.request)})

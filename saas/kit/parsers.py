@@ -29,7 +29,8 @@ class ExactMediaType(DefaultContentNegotiation):
         first = next(iter(renderers))
         if format_suffix is None and request.headers.get("Accept", "*/*") in ("*/*", first.media_type):
             return first, str(first.media_type)
-        return super().select_renderer(request, renderers, format_suffix)
+        chosen: tuple[BaseRenderer, str] = super().select_renderer(request, renderers, format_suffix)
+        return chosen
 
 
 class StrictJSONParser(BaseParser):

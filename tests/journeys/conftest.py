@@ -9,9 +9,13 @@ from contextlib import contextmanager
 import pytest
 from playwright.sync_api import sync_playwright
 
+from accounts.links import make_link
+from accounts.models import User
+from accounts.services.invitations import invite_member
 from saas.launcher.processes import free_port
 from saas.launcher.standin import StandIn
-from tests.conftest import manage
+from tenancy.context import org_context
+from tests.conftest import make_member, make_owner, manage
 from tests.journeys.visiting import Visitor
 from tests.project.launching import ROOT
 from tests.project.serving import running
@@ -94,3 +98,17 @@ def visit(chromium, site):
     yield make
     for context in contexts:
         context.close()
+
+
+@pytest.fixture
+def owner():
+    """Olive, with a member and an open invitation."""
+    person = make_owner("olive@example.com")
+    with org_context(person.organization_id):
+        User.objects.update(email_verified_at=person.user.created_at)
+        invitation = invite_member(email="ines@example.com", role="member", by=person.user.id)
+        person.link = make_link(
+            "invitation", organization_id=person.organization_id, subject_id=invitation.id
+        )
+    person.member = make_member(person.organization_id, "max@example.com")
+    return person

@@ -1,21 +1,15 @@
 """Every page in German in a real browser: no English is left, and no long word is wider than a small phone."""
 
 from datetime import timedelta
-from urllib.parse import urlsplit
 
 import pytest
-from django.urls import reverse
 
-from accounts.links import make_link
-from accounts.models import User
-from accounts.services.invitations import invite_member
 from billing.models import Customer, Subscription
 from saas.kit import clock
 from tenancy.context import org_context
 from tenancy.models import Organization
-from tests.conftest import PASSWORD, make_member, make_owner
 from tests.journeys.test_look import NARROWEST
-from tests.journeys.visiting import shoot
+from tests.journeys.visiting import open_page, shoot
 from tests.pages.test_defence import READ
 
 # Names, and what is called the same.
@@ -32,29 +26,6 @@ SAME = {
     "Admin",
     "Name",
 }
-
-
-@pytest.fixture
-def owner():
-    person = make_owner("olive@example.com")
-    with org_context(person.organization_id):
-        User.objects.update(email_verified_at=person.user.created_at)
-        invitation = invite_member(email="ines@example.com", role="member", by=person.user.id)
-        person.link = make_link(
-            "invitation", organization_id=person.organization_id, subject_id=invitation.id
-        )
-    person.member = make_member(person.organization_id, "max@example.com")
-    return person
-
-
-def open_page(visitor, pattern, person, log_in):
-    """Logs in where the page asks for it."""
-    names = {"id": person.member.user.id} if "<uuid:id>" in str(pattern.pattern) else {}
-    path = urlsplit(person.link).query if pattern.name == "invitation_page" else ""
-    visitor.page.goto(reverse(pattern.name, kwargs=names) + (f"?{path}" if path else ""))
-    if "/login?" in visitor.page.url:
-        visitor.fill(email=person.user.email, password=PASSWORD).press(log_in)
-        visitor.page.wait_for_url(lambda url: "/login" not in url)
 
 
 def texts(page):
@@ -78,7 +49,7 @@ def assert_german(visit, owner, pattern, shot):
     for language, log_in in (("en", "Log in"), ("de", "Anmelden")):
         owner.api.patch("/users/me", {"locale": language})
         visitor = visit(locale=language)
-        open_page(visitor, pattern, owner, log_in)
+        open_page(visitor, pattern, owner, log_in=log_in)
         assert visitor.page.locator("html").get_attribute("lang") == language
         read[language] = set(texts(visitor.page))
     assert read["de"] & read["en"] <= SAME

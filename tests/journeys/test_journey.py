@@ -17,6 +17,10 @@ def test_from_the_first_day_on(visit, scripts):
     invite(owner, ben)
     join(colleague, ben)
     owner.open("/organization/members").reads("Ben")
+    pay_for_a_plan(owner)
+    fail_to_pay(owner)
+    pay_after_all(owner)
+    cancel(owner)
     end_the_other_session(owner, visit(java_script_enabled=scripts), ada)
     set_a_forgotten_password(colleague, ben)
     for visitor in (owner, colleague):
@@ -44,6 +48,39 @@ def join(visitor, address):
     visitor.open(visitor.mailed_link(address, "invitation")).reads("Join Analytical")
     visitor.fill(name="Ben", password=PASSWORD).press("Join Analytical")
     visitor.at("/account").reads("Analytical", address)
+
+
+def pay_for_a_plan(visitor):
+    visitor.open("/billing").reads("Your plan: Free")
+    visitor.press_like(r"a month\s*: Starter").press("Pay").at("/billing")
+    visitor.reads_eventually("/billing", "Your plan: Starter", "Trial")
+    visitor.open("/organization/invitations").fill(email="eve@else.example").press("Invite").reads(
+        "on its way"
+    )
+    to_stripe(visitor).press("End trial").follow("Back").at("/billing")
+    visitor.reads_eventually("/billing", "Active")
+
+
+def fail_to_pay(visitor):
+    to_stripe(visitor).press("Renew now (payment fails)").follow("Back").at("/billing")
+    visitor.reads_eventually("/billing", "A payment failed", "Read-only")
+    visitor.open("/organization/invitations").fill(email="fay@else.example").press("Invite")
+    visitor.reads("A payment is due")
+
+
+def pay_after_all(visitor):
+    visitor.open("/billing").press("Pay or change the card")
+    visitor.press("Retry the failed payment (succeeds)").follow("Back").at("/billing")
+    visitor.reads_eventually("/billing", "Active", "Full")
+
+
+def cancel(visitor):
+    to_stripe(visitor).press("Cancel now").follow("Back").at("/billing")
+    visitor.reads_eventually("/billing", "Your plan: Free")
+
+
+def to_stripe(visitor):
+    return visitor.open("/billing").press("Change plan or card, or cancel")
 
 
 def log_in(visitor, address, password=PASSWORD):

@@ -5,7 +5,9 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from axe_playwright_python.sync_playwright import Axe
+from django.urls import reverse
 
+from tests.conftest import PASSWORD as GIVEN_PASSWORD
 from tests.project.launching import ROOT, eventually
 
 SHOTS = ROOT / ".local" / "screenshots"
@@ -41,6 +43,20 @@ class Visitor:
         """A button by its visible name; what follows a colon is for those who hear the page."""
         label = re.compile(rf"^{re.escape(name)}(\s*:.*)?$")
         self.page.get_by_role("button", name=label).first.click()
+        return self
+
+    def press_like(self, pattern):
+        self.page.get_by_role("button", name=re.compile(pattern)).first.click()
+        return self
+
+    def reads_eventually(self, path, *texts):
+        """What a webhook changes shows a moment later: the page is opened again until it does."""
+
+        def shows():
+            self.open(path)
+            return all(self.page.get_by_text(text).first.is_visible() for text in texts)
+
+        assert eventually(shows, every=0.5), f"{path} never showed {texts}: {self.page.inner_text('main')}"
         return self
 
     def follow(self, name):
@@ -89,6 +105,16 @@ class Visitor:
 
 def _row(link):
     return link.evaluate("link => (link.closest('li, tr, article') || link).textContent")
+
+
+def open_page(visitor, pattern, person, *, log_in="Log in"):
+    """Logs in where the page asks for it."""
+    names = {"id": person.member.user.id} if "<uuid:id>" in str(pattern.pattern) else {}
+    path = urlsplit(person.link).query if pattern.name == "invitation_page" else ""
+    visitor.page.goto(reverse(pattern.name, kwargs=names) + (f"?{path}" if path else ""))
+    if "/login?" in visitor.page.url:
+        visitor.fill(email=person.user.email, password=GIVEN_PASSWORD).press(log_in)
+        visitor.page.wait_for_url(lambda url: "/login" not in url)
 
 
 def violations(page):

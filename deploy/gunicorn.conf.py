@@ -24,7 +24,8 @@ from saas.kit import environment as env  # noqa: E402
 host = env.text("HOST", "127.0.0.1")
 port = env.integer("PORT", 8000, minimum=1, maximum=65535)
 bind = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-# With gthread and keep-alive, one shared listening socket sometimes halves the throughput.
+# With gthread and keep-alive, one shared listening socket sometimes halves the throughput (docs/performance.md). The
+# price: a HUP under load resets connections that wait at a worker's own socket.
 reuse_port = True
 
 workers = settings.WEB_WORKERS

@@ -97,6 +97,10 @@ class User(TenantModel, AbstractBaseUser):
         return self.role in ADMINS
 
     @property
+    def is_owner(self) -> bool:
+        return self.role == Role.OWNER
+
+    @property
     def is_active(self) -> bool:  # type: ignore[override]
         return self.deactivated_at is None
 

@@ -1,5 +1,6 @@
 """Reads of people and sessions. Each runs inside the organization's context, but for organization_of_email."""
 
+from collections.abc import Iterable
 from datetime import datetime
 from uuid import UUID
 
@@ -80,6 +81,11 @@ def members(*, role: str = "", status: str = "", q: str = "") -> QuerySet[User]:
     if q:
         people = people.filter(Q(email__icontains=q) | Q(name__icontains=q))
     return people
+
+
+def names_by_id(user_ids: Iterable[str]) -> dict[str, str]:
+    """What to call people; whoever was removed is missing."""
+    return {str(user.id): user.name or user.email for user in User.objects.filter(id__in=set(user_ids))}
 
 
 def pending_invitations() -> QuerySet[Invitation]:

@@ -8,7 +8,7 @@ from rest_framework.permissions import BasePermission
 from rest_framework.request import Request
 
 from saas.kit.errors import DomainError
-from tenancy.models import ADMINS
+from tenancy.models import ADMINS, Role
 
 
 class Caller(Protocol):
@@ -46,6 +46,21 @@ def only_admins(caller: Caller | None) -> Caller:
     """For pages, what IsAdmin is for the API. Raises AdminsOnly."""
     if caller is None or caller.role not in ADMINS:
         raise AdminsOnly
+    return caller
+
+
+class OwnersOnly(DomainError):
+    code = "insufficient_role"
+    status = 403
+    title = "Role too low"
+    detail = "Your role does not allow this; an owner can do it."
+    words = _("Your role does not allow this. An owner of your organization can do it.")
+
+
+def only_owners(caller: Caller | None) -> Caller:
+    """Raises OwnersOnly."""
+    if caller is None or caller.role != Role.OWNER:
+        raise OwnersOnly
     return caller
 
 

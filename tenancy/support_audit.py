@@ -4,6 +4,7 @@ import uuid
 from datetime import timedelta
 
 from django.db import models
+from django.utils.translation import gettext_lazy as _
 
 from tenancy.fence import Fence, RoleAccess
 
@@ -16,14 +17,14 @@ OPENED = "(SELECT tenancy.opened_organizations())::uuid[]"
 
 class SupportAction(models.TextChoices):
     SEARCH = "search"
-    OPEN_ACCESS = "open_access", "Open access"
+    OPEN_ACCESS = "open_access", _("Open access")
     # What tenancy.defer_support_action() enqueues; the action's name is its task's.
-    DEACTIVATE_USER = "support_deactivate_user", "Deactivate the user"
-    REACTIVATE_USER = "support_reactivate_user", "Reactivate the user"
-    END_SESSIONS = "support_end_sessions", "End all sessions"
-    RESEND_VERIFICATION = "support_resend_verification", "Resend the verification"
-    REPLAY_EVENT = "support_replay_event", "Replay the event"
-    RESEND_MAIL = "support_resend_mail", "Resend the mail"
+    DEACTIVATE_USER = "support_deactivate_user", _("Deactivate the user")
+    REACTIVATE_USER = "support_reactivate_user", _("Reactivate the user")
+    END_SESSIONS = "support_end_sessions", _("End all sessions")
+    RESEND_VERIFICATION = "support_resend_verification", _("Resend the verification")
+    REPLAY_EVENT = "support_replay_event", _("Replay the event")
+    RESEND_MAIL = "support_resend_mail", _("Resend the mail")
 
 
 DEFERRED = tuple(action for action in SupportAction if action.value.startswith("support_"))
@@ -66,7 +67,7 @@ class SupportAudit(models.Model):
 
     @property
     def label(self) -> str:
-        return SupportAction(self.action).label
+        return str(SupportAction(self.action).label)
 
 
 def seen_by_support(table: str, *, columns: tuple[str, ...], key: str = "organization_id") -> RoleAccess:

@@ -1,5 +1,7 @@
 """What pages take and the API does not, as serializers like the API's."""
 
+from rest_framework import serializers
+
 from accounts.api.serializers import NewEmailField
 from saas.kit.serializers import NameField, StrictSerializer
 
@@ -10,6 +12,10 @@ class EmailChange(StrictSerializer):
 
 class OrganizationChange(StrictSerializer):
     name = NameField()
+
+
+class SupportChange(StrictSerializer):
+    is_allowed = serializers.BooleanField()
 
 
 class Confirmation(StrictSerializer):

@@ -12,14 +12,22 @@ from accounts import selectors
 from accounts.api.cursors import page as cut
 from accounts.api.serializers import MemberChange, MemberQuery
 from accounts.models import User
-from accounts.pages.forms import Confirmation, OrganizationChange
-from accounts.services.members import change_member, hand_over_ownership, remove_member
+from accounts.pages.forms import Confirmation, OrganizationChange, SupportChange
+from accounts.services.members import (
+    change_member,
+    hand_over_ownership,
+    remove_member,
+    set_support_allowed,
+)
 from saas.kit.errors import NotFound
 from saas.kit.http import Request
 from saas.kit.pages import Form, page, read_query, see_other
 from tenancy.models import Role
-from tenancy.permissions import only_admins
+from tenancy.permissions import only_admins, only_owners
+from tenancy.selectors import support_accesses
 from tenancy.services import rename_organization
+
+SUPPORT_ACCESSES_SHOWN = 50
 
 
 @page("GET", "POST")
@@ -34,6 +42,23 @@ def overview(request: Request) -> HttpResponse:
             return see_other("organization")
     seats = selectors.seats_taken() if person.is_admin else None
     return form.render("accounts/organization.html", {"seats_taken": seats})
+
+
+@page("GET", "POST", works_read_only=True)
+def support(request: Request) -> HttpResponse:
+    """What support staff looked at and did. A POST switches their access off or on, also while a payment is due."""
+    admin = only_admins(request.caller)
+    form = Form(request, SupportChange)
+    if request.method == "POST":
+        owner = only_owners(admin)
+        with form.refusals():
+            set_support_allowed(**form.read(), by=owner.user_id)
+            messages.success(request, _("Your choice for support access is saved."))
+            return see_other("organization_support")
+    accesses = list(support_accesses()[:SUPPORT_ACCESSES_SHOWN])
+    names = selectors.names_by_id(each.details["user_id"] for each in accesses if "user_id" in each.details)
+    rows = [{"access": each, "target": names.get(each.target, each.target)} for each in accesses]
+    return form.render("accounts/organization_support.html", {"rows": rows, "limit": SUPPORT_ACCESSES_SHOWN})
 
 
 @page()

@@ -20,6 +20,7 @@ urlpatterns = [
     path("account/sessions/others/end", account.end_other_sessions, name="end_other_sessions"),
     path("account/sessions/<uuid:id>/end", account.end_session, name="end_session"),
     path("organization", organization.overview, name="organization"),
+    path("organization/support", organization.support, name="organization_support"),
     path("organization/members", organization.members, name="member_list"),
     path("organization/members/<uuid:id>", organization.member, name="member_page"),
     path("organization/members/<uuid:id>/deactivate", organization.deactivate, name="deactivate_member"),

@@ -128,6 +128,14 @@ def hand_over_ownership(*, to: UUID, by: UUID) -> User:
     return successor
 
 
+@transaction.atomic
+def set_support_allowed(*, is_allowed: bool, by: UUID) -> None:
+    """Off, it closes what support staff have open at once: PostgreSQL asks on each of their reads. Raises RoleTooLow."""
+    lock_organization()
+    refuse_low_role(by, Role.OWNER)
+    Organization.objects.update(support_allowed=is_allowed)
+
+
 def _set_active(organization: Organization, member: User, is_active: bool) -> None:
     if is_active:
         refuse_without_seat(organization, taken=seats_taken())

@@ -22,7 +22,7 @@ BY_ID = {
     "hand_over": ("user", Role.ADMIN),
     "withdraw_invitation": ("invitation", Role.ADMIN),
 }
-ADMINS_ONLY = {"member_list", "invitation_list"} | {
+ADMINS_ONLY = {"member_list", "invitation_list", "organization_support"} | {
     name for name, (_, role) in BY_ID.items() if role == Role.ADMIN
 }
 ADMINS_WORDS = (
@@ -32,6 +32,7 @@ ADMINS_WORDS = (
     "Hand over",
     "/organization/members",
     "/organization/invitations",
+    "/organization/support",
 )
 
 

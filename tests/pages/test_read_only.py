@@ -11,7 +11,7 @@ from tests.pages.test_isolation import pages, path_of
 GO_ON = {
     "sign_up", "log_in", "log_out", "verify_email_page", "forgot_password_page", "reset_password_page",
     "account", "account_email", "send_verification_again", "account_password",
-    "end_session", "end_other_sessions", "billing_checkout", "billing_portal",
+    "end_session", "end_other_sessions", "organization_support", "billing_checkout", "billing_portal",
     # It looks at the organization that it leads to.
     "invitation_page",
 }  # fmt: skip

@@ -165,7 +165,11 @@ def _wait_for_answer(web: Child, name: str, port: int) -> None:
 
 def _greet(port: int, standin: StandIn | None, log_ins: str, seconds: float) -> None:
     address = f"http://localhost:{port}"
-    places = {address: "the API", f"{address}/docs": "its documentation"}
+    places = {
+        address: "pages and API",
+        f"{address}/docs": "the API's documentation",
+        f"{address}/admin": "for support staff: `make manage ARGS='create_support_user you@example.com'` makes one",
+    }
     if not given("EMAIL_BACKEND"):
         places[f"{address}/dev/mail"] = "the mails that it sends"
     if standin:

@@ -66,6 +66,13 @@ class TestSending:
         assert arguments["mail_id"] == str(welcome.id)
         assert kept(welcome).state == MailState.SENT
 
+    def test_it_leaves_our_links_as_they_are(self, sendgrid, welcome):
+        """Counting clicks would lead them through the provider, which then keeps their tokens."""
+        send(welcome)
+        [taken] = sendgrid.took
+        tracking = taken["tracking_settings"]
+        assert (tracking["click_tracking"]["enable"], tracking["open_tracking"]["enable"]) == (False, False)
+
     @pytest.mark.parametrize("status", [401, 429, 500, 503])
     def test_what_it_refuses_waits_with_its_error(self, sendgrid, welcome, status):
         sendgrid.status = status

@@ -42,7 +42,8 @@ def worker(log, environment):
         process.wait(timeout=60)
 
 
-@pytest.fixture(scope="session")
+# Not for the session: its worker would take the jobs of other tests, which share the database.
+@pytest.fixture(scope="module")
 def site(own_database, tmp_path_factory):
     folder = tmp_path_factory.mktemp("site")
     port, standin_port = free_port(), free_port()
@@ -69,7 +70,7 @@ def site(own_database, tmp_path_factory):
             yield Site(port, standin)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def chromium():
     if CHROMIUM is None:
         pytest.skip("Chromium is not installed")

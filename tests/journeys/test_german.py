@@ -25,6 +25,7 @@ SAME = {
     "Deutsch",
     "Admin",
     "Name",
+    "Support",
 }
 
 

@@ -98,7 +98,7 @@ def set_member_active(*, user_id: UUID, is_active: bool) -> None:
     member = _lock_member(user_id)
     if is_active != member.is_active:
         _set_active(organization, member, is_active)
-        member.save(update_fields=["deactivated_at", "updated_at"])
+        member.save(update_fields=["deactivated_at", "pending_email", "updated_at"])
 
 
 @transaction.atomic

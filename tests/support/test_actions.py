@@ -63,6 +63,15 @@ class TestUsers:
         )
         assert statuses.fetchall() == [("succeeded",), ("succeeded",)]
 
+    def test_a_deactivation_forgets_the_address_that_is_to_come(self, desk, acme, bob):
+        with org_context(acme):
+            User.objects.filter(id=bob.user.id).update(pending_email="thief@else.example")
+        desk.act(acme, "deactivate_user", bob.user.id)
+        work()
+        with org_context(acme):
+            found = User.objects.get(id=bob.user.id)
+        assert (found.is_active, found.pending_email) == (False, "")
+
     def test_end_all_sessions(self, desk, acme, alice, bob):
         desk.act(acme, "end_sessions", bob.user.id)
         work()

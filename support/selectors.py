@@ -106,6 +106,8 @@ def events(organization_id: UUID, *, state: str = "") -> QuerySet[StripeEvent]:
 
 
 def event(organization_id: UUID, stripe_id: str) -> StripeEvent | None:
+    if "\0" in stripe_id:  # PostgreSQL takes none, and no event has one.
+        return None
     return seen(StripeEvent).filter(organization_id=organization_id, stripe_id=stripe_id).first()
 
 

@@ -87,7 +87,7 @@ def change_member(*, user_id: UUID, by: UUID, role: str | None = None, is_active
         forget_facts_after_commit([member.id])
     if is_active is not None and is_active != member.is_active:
         _set_active(organization, member, is_active)
-    member.save(update_fields=["role", "deactivated_at", "pending_email", "updated_at"])
+    member.save(update_fields=["role", "updated_at"])
     return member
 
 
@@ -98,7 +98,6 @@ def set_member_active(*, user_id: UUID, is_active: bool) -> None:
     member = _lock_member(user_id)
     if is_active != member.is_active:
         _set_active(organization, member, is_active)
-        member.save(update_fields=["deactivated_at", "pending_email", "updated_at"])
 
 
 @transaction.atomic
@@ -140,11 +139,12 @@ def _set_active(organization: Organization, member: User, is_active: bool) -> No
     if is_active:
         refuse_without_seat(organization, taken=seats_taken())
         member.deactivated_at = None
-        return
-    if member.role == Role.OWNER:
-        _refuse_last_owner(member)
-    member.deactivated_at, member.pending_email = clock.now(), ""
-    revoke_sessions(Session.objects.filter(user=member), reason="deactivated")
+    else:
+        if member.role == Role.OWNER:
+            _refuse_last_owner(member)
+        member.deactivated_at, member.pending_email = clock.now(), ""
+        revoke_sessions(Session.objects.filter(user=member), reason="deactivated")
+    member.save(update_fields=["deactivated_at", "pending_email", "updated_at"])
 
 
 def lock_organization() -> Organization:

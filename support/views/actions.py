@@ -63,7 +63,11 @@ def _refuse(organization_id: UUID, action: SupportAction, target: str) -> None:
 
 
 def _uuid(text: str) -> UUID:
+    """As our pages write it: what goes into the log, the job and the way back is one and the same."""
     try:
-        return UUID(text)
+        found = UUID(text)
     except ValueError:
         raise NotFound from None
+    if str(found) != text:
+        raise NotFound
+    return found

@@ -63,6 +63,10 @@ class TestUsers:
         )
         assert statuses.fetchall() == [("succeeded",), ("succeeded",)]
 
+    def test_an_id_in_another_spelling_is_none(self, desk, acme, bob):
+        for target in (bob.user.id.hex, f"{{{bob.user.id}}}", f"urn:uuid:{bob.user.id}"):
+            assert desk.act(acme, "end_sessions", target).status_code == 404
+
     def test_a_deactivation_forgets_the_address_that_is_to_come(self, desk, acme, bob):
         with org_context(acme):
             User.objects.filter(id=bob.user.id).update(pending_email="thief@else.example")
@@ -105,6 +109,9 @@ class TestVerification:
 
 
 class TestEvents:
+    def test_an_id_that_none_can_have_is_not_found(self, desk, acme):
+        assert desk.get(f"/admin/organizations/{acme}/events/%00").status_code == 404
+
     def test_replay(self, desk, acme):
         with org_context(acme):
             StripeEvent.objects.create(

@@ -5,11 +5,13 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import ParamSpec, TypeVar
+from typing import ParamSpec, TypeVar, cast
 from uuid import UUID
 
 from django.conf import settings
 from django.db import DEFAULT_DB_ALIAS, connections, transaction
+
+from saas.kit.postgresql.base import DatabaseWrapper
 
 SET_CONTEXT = (
     "SELECT set_config('app.current_org_id', %s, true), set_config('app.current_org_proof', %s, true)"
@@ -92,5 +94,5 @@ def stream_in_context(organization_id: UUID, chunks: Callable[[], Iterable[T]]) 
 
 
 def _set(using: str, organization_id: str, proof: str) -> None:
-    with connections[using].cursor() as cursor:
-        cursor.execute(SET_CONTEXT, [organization_id, proof])
+    connection = cast(DatabaseWrapper, connections[using])
+    connection.execute_first(SET_CONTEXT, (organization_id, proof))

@@ -10,6 +10,8 @@ from django.db import connections
 from django.db.models import Model, QuerySet, Value
 from django.db.models.query import get_related_populators
 
+from saas.kit.postgresql.base import DatabaseWrapper
+
 M = TypeVar("M", bound=Model)
 P = ParamSpec("P")
 
@@ -60,11 +62,9 @@ class Statement(Generic[M]):
         self._model = queryset.model
 
     def one(self, values: dict[str, Any]) -> M | None:
-        connection = connections[self._alias]
+        connection = cast(DatabaseWrapper, connections[self._alias])
         bound = [values[p.name] if isinstance(p, Parameter) else p for p in self._parameters]
-        with connection.cursor() as cursor:
-            cursor.execute(self._sql, bound)
-            found = cursor.fetchone()
+        found = connection.fetch_one(self._sql, bound)
         return None if found is None else self._model_of(list(found), connection)
 
     def _model_of(self, row: list[Any], connection: Any) -> M:

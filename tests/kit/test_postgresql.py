@@ -1,11 +1,14 @@
 """A kept connection is looked at before a request, and asked only if there is a reason to doubt it."""
 
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from datetime import UTC, datetime
 
 import psycopg
 import pytest
-from django.db import DataError, connection, transaction
+from django.db import DataError, OperationalError, ProgrammingError, connection, connections, transaction
 from django.db.backends.postgresql import base
+from django.test.utils import CaptureQueriesContext
 
 
 @pytest.fixture
@@ -87,3 +90,148 @@ class TestMoments:
         with pytest.raises(DataError), connection.cursor() as cursor:
             cursor.execute("SELECT %s::timestamptz", [moment])
             cursor.fetchone()
+
+
+CONTEXT = "SELECT set_config('app.first', %s, true), set_config('app.second', %s, true)"
+
+
+def settings_in_force():
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT current_setting('app.first', true), current_setting('app.second', true)")
+        return cursor.fetchone()
+
+
+@contextmanager
+def round_trips(trace):
+    """What libpq sends and gets, written to a file; each answer to a round trip ends in ReadyForQuery."""
+    connection.ensure_connection()
+    pgconn = connection.connection.pgconn
+    found = []
+    with trace.open("w+") as file:
+        pgconn.trace(file.fileno())
+        try:
+            yield found
+        finally:
+            pgconn.untrace()
+        found.extend(line for line in trace.read_text().splitlines() if "ReadyForQuery" in line)
+
+
+@pytest.fixture
+def pooled():
+    """An alias whose connections are handed on by Django's pool."""
+    settings = connections["default"].settings_dict
+    options = {**settings["OPTIONS"], "pool": {"min_size": 1, "max_size": 2}}
+    connections.settings["pooled"] = {**settings, "CONN_MAX_AGE": 0, "OPTIONS": options}
+    yield "pooled"
+    connections["pooled"].close()
+    connections["pooled"].close_pool()
+    del connections["pooled"]
+    del connections.settings["pooled"]
+
+
+@pytest.fixture
+def new_connection():
+    connection.close()
+    yield
+    connection.close()
+
+
+class TestExecuteFirst:
+    @pytest.mark.parametrize("threshold", [5, None])
+    def test_it_begins_and_executes_in_one_round_trip(self, new_connection, tmp_path, threshold):
+        connection.ensure_connection()
+        connection.connection.prepare_threshold = threshold
+        for _ in range(3):
+            with transaction.atomic():
+                with round_trips(tmp_path / "trace") as trips:
+                    connection.execute_first(CONTEXT, ("it's", "ü"))
+                assert len(trips) == 1
+                assert settings_in_force() == ("it's", "ü")
+            assert settings_in_force() == ("", "")
+        if threshold is None:
+            assert connection.fetch_one("SELECT count(*) FROM pg_prepared_statements", []) == (0,)
+
+    def test_it_is_rolled_back_with_its_transaction(self):
+        with pytest.raises(RuntimeError), transaction.atomic():
+            connection.execute_first(CONTEXT, ("a", "b"))
+            raise RuntimeError
+        assert settings_in_force() == ("", "")
+
+    def test_in_a_transaction_that_has_begun_it_begins_no_other(self):
+        with transaction.atomic():
+            assert settings_in_force()
+            connection.execute_first(CONTEXT, ("a", "b"))
+            with transaction.atomic():
+                connection.execute_first(CONTEXT, ("c", "d"))
+            assert settings_in_force() == ("c", "d")
+
+    def test_outside_a_transaction_it_is_a_statement_of_its_own(self):
+        connection.execute_first(CONTEXT, ("a", "b"))
+        assert settings_in_force() == ("", "")
+
+    @pytest.mark.parametrize(
+        ("sql", "error"),
+        [("SELECT 1 / %s::int", DataError), ("SELECT no_such_function(%s)", ProgrammingError)],
+    )
+    def test_an_error_is_raised_as_ever_and_the_connection_goes_on(self, sql, error):
+        for _ in range(2):
+            with pytest.raises(error), transaction.atomic():
+                connection.execute_first(sql, ("0",))
+            assert settings_in_force()
+
+    def test_who_watches_sees_it(self):
+        with CaptureQueriesContext(connection) as queries, transaction.atomic():
+            connection.execute_first(CONTEXT, ("a", "b"))
+        assert any("app.first" in query["sql"] for query in queries)
+
+    def test_a_line_that_broke_is_an_operational_error(self, superuser_url):
+        with pytest.raises(OperationalError), transaction.atomic():
+            with psycopg.connect(superuser_url, autocommit=True) as superuser:
+                pid = connection.connection.info.backend_pid
+                superuser.execute("SELECT pg_terminate_backend(%s, 5000)", [pid])
+            connection.execute_first(CONTEXT, ("a", "b"))
+        connection.close_if_unusable_or_obsolete()
+        with transaction.atomic():
+            connection.execute_first(CONTEXT, ("a", "b"))
+            assert settings_in_force() == ("a", "b")
+
+    def test_a_pool_hands_connections_from_thread_to_thread(self, pooled):
+        def visit(number):
+            other = connections[pooled]
+            try:
+                with transaction.atomic(using=pooled):
+                    other.execute_first(CONTEXT, (str(number), "b"))
+                    return other.fetch_one("SELECT current_setting('app.first')", [])
+            finally:
+                other.close()
+
+        with ThreadPoolExecutor(4) as threads:
+            assert list(threads.map(visit, range(40))) == [(str(number),) for number in range(40)]
+
+
+class TestFetchOne:
+    def test_it_gives_the_first_row_or_none(self):
+        assert connection.fetch_one("SELECT %s::int, %s", [1, "a"]) == (1, "a")
+        assert connection.fetch_one("SELECT 1 WHERE %s", [False]) is None
+
+    def test_its_errors_are_those_of_django(self):
+        with pytest.raises(DataError), transaction.atomic():
+            connection.fetch_one("SELECT 1 / %s::int", [0])
+        with transaction.atomic():
+            with pytest.raises(DataError):
+                connection.fetch_one("SELECT 1 / 0", [])
+            with pytest.raises(transaction.TransactionManagementError):
+                transaction.set_rollback(True)
+                connection.fetch_one("SELECT 1", [])
+
+    def test_who_watches_sees_it(self):
+        with CaptureQueriesContext(connection) as queries:
+            connection.fetch_one("SELECT %s::int", [7])
+        assert [query["sql"] for query in queries] == ["SELECT 7::int"]
+
+    def test_a_connection_that_the_server_ended_is_replaced(self, pid, superuser_url):
+        with psycopg.connect(superuser_url, autocommit=True) as superuser:
+            superuser.execute("SELECT pg_terminate_backend(%s, 5000)", [pid])
+        connection.close_if_unusable_or_obsolete()
+        connection.health_check_done = False
+        assert connection.fetch_one("SELECT pg_backend_pid()", []) != (pid,)

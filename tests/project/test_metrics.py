@@ -18,13 +18,38 @@ class TestMetrics:
         response = scrape()
         assert response.status_code == 200
         assert response.headers["Content-Type"].startswith("text/plain; version=")
-        assert "django_http_requests_total_by_method_total" in response.text
+        assert "django_http_responses_total_by_status_view_method_total" in response.text
 
     def test_views_are_labels_and_paths_are_not(self, scrape):
         Client().get("/health/live?tenant=acme")
         text = scrape().text
         assert 'view="health_live"' in text
         assert "acme" not in text
+
+    def test_a_request_is_counted_and_timed_under_its_view(self, scrape):
+        def values(*names):
+            text = scrape().text
+            return [
+                float(line.rpartition(" ")[2])
+                for name in names
+                for line in text.splitlines()
+                if line.startswith(name)
+            ]
+
+        names = (
+            'django_http_responses_total_by_status_view_method_total{method="GET",status="200",view="health_live"}',
+            'django_http_requests_latency_seconds_by_view_method_count{method="GET",view="health_live"}',
+        )
+        Client().get("/health/live")
+        before = values(*names)
+        Client().get("/health/live")
+        assert values(*names) == [value + 1 for value in before]
+
+    def test_what_a_client_invents_is_no_series(self, scrape):
+        Client().generic("BREW", "/no/such/place")
+        text = scrape().text
+        assert 'method="<invalid method>",status="404",view="<unnamed view>"' in text
+        assert "BREW" not in text
 
 
 class TestWithoutToken:

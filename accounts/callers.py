@@ -3,11 +3,11 @@
 from dataclasses import dataclass
 from uuid import UUID
 
-import orjson
 from django.conf import settings
 
 from accounts import selectors
-from accounts.models import Session, User
+from accounts.models import Session
+from accounts.profiles import Profile, profile_of, to_facts
 from accounts.tokens import SessionClaims
 from saas.kit import gate
 from saas.kit.redis import RedisUnavailable
@@ -15,25 +15,20 @@ from saas.kit.redis import RedisUnavailable
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """The verified caller of a request; `organization_id` comes from the token or the page's session alone.
-
-    Where PostgreSQL was asked for the session, it has given the `person` with it.
-    """
+    """The verified caller of a request; `organization_id` comes from the token or the page's session alone."""
 
     user_id: UUID
     organization_id: UUID
     session_id: UUID
     role: str
-    email_verified: bool
+    profile: Profile
     claims: SessionClaims
-    person: User | None = None
 
     is_authenticated = True
 
 
-def caller_from_facts(claims: SessionClaims, facts: bytes) -> Caller:
-    role, email_verified = orjson.loads(facts)
-    return _caller(claims, role, email_verified)
+def caller_of_profile(claims: SessionClaims, profile: Profile) -> Caller:
+    return Caller(claims.user_id, claims.org_id, claims.sid, profile.role, profile, claims)
 
 
 def load_caller(claims: SessionClaims) -> Caller | None:
@@ -42,24 +37,20 @@ def load_caller(claims: SessionClaims) -> Caller | None:
     if session is None:
         return None
     caller = caller_from_session(claims, session)
-    _remember(claims, orjson.dumps((caller.role, caller.email_verified)))
+    _remember(claims, caller.profile)
     return caller
 
 
 def caller_from_session(claims: SessionClaims, session: Session) -> Caller:
     """A page reads its session's row anyway, for what it shows of the person; so Redis need not vouch for it."""
-    person = session.user
-    return _caller(claims, person.role, person.email_verified_at is not None, person)
+    return caller_of_profile(claims, profile_of(session.user))
 
 
-def _remember(claims: SessionClaims, facts: bytes) -> None:
+def _remember(claims: SessionClaims, profile: Profile) -> None:
     if not settings.SESSION_FACTS_SECONDS:
         return
+    facts = to_facts(profile, claims)
     try:
         gate.remember_facts(claims.cache_tag, str(claims.sid), facts, settings.SESSION_FACTS_SECONDS)
     except RedisUnavailable:
         pass  # The next request asks PostgreSQL again; saas.kit.redis has counted it.
-
-
-def _caller(claims: SessionClaims, role: str, email_verified: bool, person: User | None = None) -> Caller:
-    return Caller(claims.user_id, claims.org_id, claims.sid, role, email_verified, claims, person)

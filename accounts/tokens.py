@@ -17,6 +17,7 @@ from rest_framework_simplejwt.exceptions import TokenBackendError, TokenBackendE
 from accounts.keys import KeyRing, key_ring
 from saas.kit import clock
 from saas.kit.errors import DomainError, MalformedRequest
+from saas.kit.gate import user_tag
 from saas.kit.parsers import parse_json
 
 ALGORITHM = "RS256"
@@ -57,7 +58,7 @@ class SessionClaims:
 
     @property
     def cache_tag(self) -> str:
-        return cache_tag(self.org_id, self.user_id)
+        return user_tag(self.org_id, self.user_id)
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,11 +71,6 @@ class Claims(SessionClaims):
     iat: int
     exp: int
     generation: int | None = None
-
-
-def cache_tag(organization_id: UUID, user_id: UUID | str) -> str:
-    """What a user's keys in Redis share. With the organization in it, no job can name another's user."""
-    return f"{organization_id}:{user_id}"
 
 
 class KeyedBackend(TokenBackend):

@@ -62,10 +62,11 @@ def verify(authorization: str) -> Bearer:
 
 
 def gate_keys(bearer: Bearer) -> list[str]:
-    tag = f"{{{bearer.organization_id}:{bearer.user_id}}}"
+    tag = f"{{{bearer.organization_id}}}:{bearer.user_id}"
     return [
         f"{tag}:rate:{AUTHENTICATED.name}",
         f"{tag}:facts:{bearer.session_id}",
+        f"{{{bearer.organization_id}}}:changed",
         f"{tag}:revoked:sid:{bearer.session_id}",
         f"{tag}:revoked:jti:{bearer.token_id}",
     ]

@@ -8,8 +8,9 @@ from django.db import transaction
 from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 
-from accounts.callers import Caller, caller_from_facts, load_caller
+from accounts.callers import Caller, caller_of_profile, load_caller
 from accounts.page_sessions import page_claims
+from accounts.profiles import from_facts
 from accounts.tokens import Claims, InvalidToken, SessionClaims, verify_access_token
 from saas.kit import gate
 from saas.kit.errors import DomainError, RateLimited
@@ -45,7 +46,7 @@ class AccessMiddleware:
         self.get_response = get_response
 
     def __call__(self, request: Request) -> HttpResponseBase:
-        request.claims, request.token_error, request.facts = None, None, None
+        request.claims, request.token_error, request.profile = None, None, None
         if OUTSIDE_LIMITS.fullmatch(request.path_info):
             return self.get_response(request)
         if request.is_page:
@@ -53,7 +54,8 @@ class AccessMiddleware:
         elif not WITHOUT_TOKEN.fullmatch(request.path_info):
             request.claims, request.token_error = _bearer(request)
         limit, passage = _pass_gate(request)
-        request.facts = passage.facts
+        if passage.facts is not None and request.claims is not None and not request.is_page:
+            request.profile = from_facts(passage.facts, request.claims)
         headers = rate_limit_headers(passage.decision, limit)
         if passage.decision.allowed:
             response = self.get_response(request)
@@ -78,7 +80,7 @@ class AccessMiddleware:
 
 
 def _prepare_caller(request: Request, claims: SessionClaims, view: Any) -> None:
-    if request.facts is not None and not request.is_page and not _is_organizations_write(request, view):
+    if request.profile is not None and not _is_organizations_write(request, view):
         _identify(request, claims)
         return
     with org_context(claims.org_id):
@@ -162,7 +164,7 @@ def _identify(request: Request, claims: SessionClaims) -> None:
 def _caller(request: Request, claims: SessionClaims) -> Caller | None:
     if request.is_page:
         return load_page_caller(request, claims)
-    return caller_from_facts(claims, request.facts) if request.facts is not None else load_caller(claims)
+    return caller_of_profile(claims, request.profile) if request.profile is not None else load_caller(claims)
 
 
 def _refuse_token(request: Request) -> None:

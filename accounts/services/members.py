@@ -66,6 +66,7 @@ def update_profile(*, user_id: UUID, changes: dict[str, Any]) -> User:
     for name, value in changes.items():
         setattr(user, name, value)
     user.save(update_fields=[*changes, "updated_at"])
+    forget_facts_after_commit([user.id])
     if email is not None:
         start_email_change(user, email=email)
     return user

@@ -14,7 +14,7 @@ from django.db.models import QuerySet
 from accounts import metrics
 from accounts.models import Session, User
 from accounts.selectors import live_sessions
-from accounts.tokens import Claims, SessionClaims, TokenPair, cache_tag, issue_tokens, remaining_seconds
+from accounts.tokens import Claims, SessionClaims, TokenPair, issue_tokens, remaining_seconds
 from saas.kit import clock, gate
 from saas.kit.errors import DomainError, NotFound
 from saas.kit.redis import RedisUnavailable
@@ -200,7 +200,7 @@ def write_blacklist(organization_id: UUID, by_user: dict[str, list[str]]) -> Non
     """Blacklist sessions in Redis until their last access token has run out. Raises RedisUnavailable."""
     lifetime = settings.SIMPLE_JWT["ACCESS_TOKEN_LIFETIME"] + settings.SIMPLE_JWT["LEEWAY"]
     for user_id, session_ids in by_user.items():
-        gate.revoke(cache_tag(organization_id, user_id), session_ids, [], int(lifetime.total_seconds()))
+        gate.revoke(gate.user_tag(organization_id, user_id), session_ids, [], int(lifetime.total_seconds()))
 
 
 def revoke_own_session(*, user_id: UUID, session_id: UUID) -> None:
@@ -210,7 +210,7 @@ def revoke_own_session(*, user_id: UUID, session_id: UUID) -> None:
 
 
 def forget_facts_after_commit(user_ids: Iterable[UUID]) -> None:
-    """Let the next request of these users' sessions read their role and state from PostgreSQL."""
+    """Let the next request of these users' sessions read who they are from PostgreSQL."""
     live = Session.objects.filter(user_id__in=list(user_ids), revoked_at=None)
     by_user = _by_user(live.values_list("id", "user_id"))
     organization_id = current_organization_id()
@@ -218,7 +218,7 @@ def forget_facts_after_commit(user_ids: Iterable[UUID]) -> None:
     def forget() -> None:
         for user_id, session_ids in by_user.items():
             try:
-                gate.forget_facts(cache_tag(organization_id, user_id), session_ids)
+                gate.forget_facts(gate.user_tag(organization_id, user_id), session_ids)
             except RedisUnavailable:
                 metrics.REVOCATIONS_DELAYED.inc()
 

@@ -23,6 +23,7 @@ from billing.state import (
 from saas.kit import clock
 from tenancy.jobs import defer_once
 from tenancy.models import Access, Organization
+from tenancy.services import change_organization
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +98,7 @@ def write_down() -> None:
     columns = allowed(subscription)
     organization = Organization.objects.get()
     if any(getattr(organization, name) != value for name, value in columns.items()):
-        Organization.objects.update(**columns)
+        change_organization(**columns)
 
 
 def _come_back_after_grace(subscription: Subscription) -> None:

@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from ipaddress import IPv6Address, ip_address, ip_network
 from pathlib import Path
+from uuid import UUID
 
 from redis import Redis
 
@@ -36,7 +37,7 @@ class Passage:
 
 
 def check(*, limit: Limit, tag: str, sid: str | None = None, jti: str | None = None) -> Passage:
-    """Count a request against a limit and look its session up. `tag` is the user's id or an `address_tag`.
+    """Count a request against a limit and look its session up. `tag` is a `user_tag` or an `address_tag`.
 
     Never raises for Redis: while it is away this process counts, and the caller asks PostgreSQL.
     """
@@ -56,7 +57,7 @@ def _keys(limit: Limit, tag: str, sid: str | None, jti: str | None) -> list[str]
         if jti is not None:
             raise ValueError("a jti is looked up with its sid")
         return keys
-    keys += [_facts_key(tag, sid), _revoked_key(tag, "sid", sid)]
+    keys += [_facts_key(tag, sid), _changed_key(tag), _revoked_key(tag, "sid", sid)]
     if jti is not None:
         keys.append(_revoked_key(tag, "jti", jti))
     return keys
@@ -78,6 +79,14 @@ def remember_facts(tag: str, sid: str, facts: bytes, seconds: int = FACTS_SECOND
 def forget_facts(tag: str, sids: Iterable[str]) -> None:
     """Make the next request of each session ask PostgreSQL. Raises RedisUnavailable if that did not land."""
     _store({_facts_key(tag, sid): TOMBSTONE_SECONDS for sid in sids}, name="forget_facts")
+
+
+def forget_organization(organization_id: UUID) -> None:
+    """The same for everybody's sessions in an organization, for a minute. Raises RedisUnavailable.
+
+    Facts that a slow reader remembers only now don't count either, since they run out before that minute does.
+    """
+    _store({_changed_key(user_tag(organization_id, "")): TOMBSTONE_SECONDS}, name="forget_organization")
 
 
 def revoke(tag: str, sids: Iterable[str], jtis: Iterable[str], seconds: int) -> None:
@@ -111,11 +120,20 @@ def _store(lifetimes: dict[str, int], *, name: str) -> None:
 
 
 def _facts_key(tag: str, sid: str) -> str:
-    return f"{{{tag}}}:facts:{sid}"
+    return f"{tag}:facts:{sid}"
+
+
+def _changed_key(tag: str) -> str:
+    return f"{tag.partition(':')[0]}:changed"
 
 
 def _revoked_key(tag: str, kind: str, value: str) -> str:
-    return f"{{{tag}}}:revoked:{kind}:{value}"
+    return f"{tag}:revoked:{kind}:{value}"
+
+
+def user_tag(organization_id: UUID, user_id: UUID | str) -> str:
+    """What a user's keys share; a cluster's hash slot is the organization's, since one call touches both's keys."""
+    return f"{{{organization_id}}}:{user_id}"
 
 
 def address_tag(ip: str) -> str:

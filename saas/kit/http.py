@@ -23,10 +23,11 @@ class Request(HttpRequest):
     is_page: bool = False
     caller: Any | None
     person: Any | None = None
-    # What saas.access found out: the verified token's claims, why there are none, the session's cached facts.
+    # What saas.access found out: the verified token's claims, why there are none, whom Redis knows the session's
+    # person to be.
     claims: Any | None
     token_error: Exception | None
-    facts: bytes | None
+    profile: Any | None
 
 
 def client_address(request: HttpRequest) -> str:

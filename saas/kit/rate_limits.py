@@ -82,7 +82,7 @@ def spend(limit: Limit, key: str) -> None:
 
 
 def rate_key(limit: Limit, key: str) -> str:
-    return f"{{{key}}}:rate:{limit.name}"
+    return f"{key}:rate:{limit.name}"
 
 
 def window_args(limit: Limit) -> tuple[int, int]:

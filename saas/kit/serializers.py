@@ -25,13 +25,13 @@ CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 BIDI = re.compile("[\u202a-\u202e\u2066-\u2069]")
 WEB_ADDRESS = re.compile(r"://|\bwww\.", re.IGNORECASE)
 DIGITS = re.compile("[0-9]+")
-# The field's way to write a value, and the type of value that saas.kit.renderers writes in the same way.
-NATIVE: dict[Any, type] = {
-    serializers.CharField.to_representation: str,
-    serializers.UUIDField.to_representation: UUID,
-    serializers.DateTimeField.to_representation: datetime,
-    serializers.IntegerField.to_representation: int,
-    serializers.BooleanField.to_representation: bool,
+# The field's way to write a value, and the types of values that saas.kit.renderers writes in the same way.
+NATIVE: dict[Any, tuple[type, ...]] = {
+    serializers.CharField.to_representation: (str,),
+    serializers.UUIDField.to_representation: (UUID, str),
+    serializers.DateTimeField.to_representation: (datetime, str),
+    serializers.IntegerField.to_representation: (int,),
+    serializers.BooleanField.to_representation: (bool,),
 }
 
 
@@ -195,7 +195,7 @@ def _column(field: Any) -> Callable[[Any], Any]:
 
     def value_of(instance: Any) -> Any:
         value = read(instance)
-        return value if type(value) is native else _value(field, instance)
+        return value if type(value) in native else _value(field, instance)
 
     return value_of
 

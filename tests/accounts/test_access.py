@@ -18,12 +18,12 @@ from accounts.models import User
 from saas.access import declares
 from saas.kit.errors import NotFound
 from support.urls import urlpatterns as support_urls
-from tenancy.context import organization_in_force
+from tenancy.context import org_context, organization_in_force
 from tests.accounts.asking import assert_refused, patterns, queries
 from tests.conftest import Api
 
 OWNING = {
-    "login", "logout", "refresh", "register", "verify_email", "resend_verification", "forgot_password",
+    "me", "login", "logout", "refresh", "register", "verify_email", "resend_verification", "forgot_password",
     "reset_password", "change_password", "accept_invitation", "checkout", "portal", "stripe_webhook",
     "sign_up", "log_in", "log_out", "verify_email_page", "forgot_password_page", "reset_password_page", "invitation_page",
     "account_password", "billing_checkout", "billing_portal", "billing_invoices",
@@ -109,7 +109,8 @@ def test_routes(settings):
 
 class TestWrites:
     def name(self, person):
-        return person.api.get("/users/me").json()["name"]
+        with org_context(person.organization_id):
+            return User.objects.get(id=person.user.id).name
 
     def test_they_stay_when_all_went_well(self, alice):
         assert alice.api.post("/failing/not").status_code == 200

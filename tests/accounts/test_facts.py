@@ -4,9 +4,15 @@ import pytest
 from django_redis import get_redis_connection
 
 from accounts.callers import load_caller
-from accounts.tokens import cache_tag, verify_access_token
+from accounts.profiles import to_facts
+from accounts.tokens import verify_access_token
 from saas.kit import gate
+from saas.kit.gate import user_tag
+from saas.kit.redis import cache_settings
+from saas.kit.sealing import seal_bytes
+from saas.launcher.processes import free_port
 from tenancy.context import org_context
+from tenancy.services import change_organization
 from tests.accounts.asking import assert_refused, queries
 
 
@@ -15,8 +21,13 @@ def redis():
     return get_redis_connection("default")
 
 
+@pytest.fixture
+def redis_is_away(settings):
+    settings.CACHES = {"default": cache_settings(f"redis://127.0.0.1:{free_port()}/0", max_connections=5)}
+
+
 def facts_key(person):
-    return f"{{{person.organization_id}:{person.user.id}}}:facts:{person.session_id}"
+    return f"{user_tag(person.organization_id, person.user.id)}:facts:{person.session_id}"
 
 
 def validate(person):
@@ -34,11 +45,12 @@ class TestCachedFacts:
         response, second = validate(alice)
         assert (response.status_code, second) == (200, [])
 
-    def test_reading_the_profile_costs_one_query(self, alice):
-        alice.api.get("/users/me")
+    def test_reading_the_profile_again_asks_nobody_else(self, alice):
+        first = alice.api.get("/users/me")
         with queries() as found:
-            alice.api.get("/users/me")
-        assert len(found) == 1
+            again = alice.api.get("/users/me")
+        assert found == []
+        assert (again.json(), again.headers["ETag"]) == (first.json(), first.headers["ETag"])
 
     def test_they_live_for_30_seconds_at_most_and_are_not_prolonged(self, alice, redis):
         validate(alice)
@@ -51,9 +63,87 @@ class TestCachedFacts:
         settings.SESSION_FACTS_SECONDS = 0
         assert [len(validate(alice)[1]) for _ in range(2)] == [1, 1]
 
-    def test_they_hold_neither_address_nor_name(self, alice, redis):
+    def test_who_reads_redis_learns_nothing_of_the_person(self, alice, redis):
         validate(alice)
-        assert redis.get(facts_key(alice)) == b'["owner",false]'
+        facts = redis.get(facts_key(alice))
+        assert facts
+        for told in ("alice", "Acme", "owner", "full"):
+            assert told.encode() not in facts
+
+    def test_who_writes_redis_makes_nobody_an_owner(self, alice, bob, redis):
+        """Facts count only where they were sealed for this session, under this SECRET_KEY."""
+        validate(alice)
+        validate(bob)
+        redis.set(facts_key(bob), redis.get(facts_key(alice)))
+        response, found = validate(bob)
+        assert (response.json()["role"], len(found)) == ("member", 1)
+        for forged in (b'{"role":"owner"}', b"x", bytes(60)):
+            redis.set(facts_key(bob), forged)
+            response, found = validate(bob)
+            assert (response.json()["role"], len(found)) == ("member", 1)
+
+    def test_facts_under_another_key_are_none(self, alice, settings):
+        validate(alice)
+        settings.SECRET_KEY = "another-one"
+        response, found = validate(alice)
+        assert (response.status_code, len(found)) == (200, 1)
+
+    def test_facts_that_an_older_release_wrote_are_none(self, alice, redis):
+        claims = verify_access_token(alice.access_token)
+        place = f"{claims.cache_tag}:{claims.sid}"
+        redis.set(
+            facts_key(alice), seal_bytes("session-facts", b'{"organization":{},"role":"owner"}', place=place)
+        )
+        response, found = validate(alice)
+        assert (response.status_code, len(found)) == (200, 1)
+
+
+class TestReadYourWrites:
+    """Whoever changed something sees it at once, in each of their sessions."""
+
+    def test_a_persons_own_change(self, alice):
+        alice.api.get("/users/me")
+        assert (
+            alice.api.patch("/users/me", {"name": "Alicia", "timezone": "Europe/Berlin"}).status_code == 200
+        )
+        found = alice.api.get("/users/me").json()
+        assert (found["name"], found["timezone"]) == ("Alicia", "Europe/Berlin")
+
+    def test_the_organizations_new_name_and_plan(self, alice, bob, charlie):
+        for person in (alice, bob, charlie):
+            person.api.get("/users/me")
+        with org_context(alice.organization_id):
+            change_organization(name="Acme & Sons", plan="pro", access="read_only")
+        for person in (alice, bob):
+            found = person.api.get("/users/me").json()["org"]
+            assert (found["name"], found["plan"], found["access"]) == ("Acme & Sons", "pro", "read_only")
+        with queries() as asked:
+            assert charlie.api.get("/users/me").json()["org"]["name"] == "Globex"
+        assert asked == []
+
+    def test_what_a_slow_reader_remembers_after_the_change_does_not_count(self, alice, redis):
+        claims = verify_access_token(alice.access_token)
+        with org_context(alice.organization_id):
+            before = load_caller(claims).profile
+        redis.flushdb()
+        with org_context(alice.organization_id):
+            change_organization(name="Acme & Sons")
+        gate.remember_facts(claims.cache_tag, alice.session_id, to_facts(before, claims))
+        assert alice.api.get("/users/me").json()["org"]["name"] == "Acme & Sons"
+
+    def test_a_change_that_was_rolled_back_is_no_reason_to_ask(self, alice):
+        alice.api.get("/users/me")
+        with pytest.raises(RuntimeError), org_context(alice.organization_id):
+            change_organization(name="Never")
+            raise RuntimeError
+        with queries() as asked:
+            alice.api.get("/users/me")
+        assert asked == []
+
+    def test_without_redis_the_change_is_made_all_the_same(self, alice, redis_is_away):
+        with org_context(alice.organization_id):
+            change_organization(name="Acme & Sons")
+        assert alice.api.get("/users/me").json()["org"]["name"] == "Acme & Sons"
 
 
 class TestWhenRedisForgets:
@@ -110,7 +200,7 @@ class TestTombstone:
         alice.api.post("/auth/logout")
 
         gate.remember_facts(
-            cache_tag(alice.organization_id, alice.user.id), alice.session_id, b'["owner","full",false]'
+            user_tag(alice.organization_id, alice.user.id), alice.session_id, b'["owner","full",false]'
         )
 
         assert redis.get(facts_key(alice)) == b""
@@ -121,7 +211,7 @@ class TestTombstone:
         alice.api.patch(f"/users/org/{bob.user.id}", {"role": "admin"})
 
         gate.remember_facts(
-            cache_tag(bob.organization_id, bob.user.id), bob.session_id, b'["member","full",false]'
+            user_tag(bob.organization_id, bob.user.id), bob.session_id, b'["member","full",false]'
         )
 
         assert redis.get(facts_key(bob)) == b""

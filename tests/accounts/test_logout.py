@@ -74,7 +74,7 @@ class TestLogout:
         alice.api.post("/auth/logout")
 
         redis = get_redis_connection("default")
-        assert redis.ttl(f"{{{alice.organization_id}:{alice.user.id}}}:revoked:sid:{alice.session_id}") > 890
+        assert redis.ttl(f"{{{alice.organization_id}}}:{alice.user.id}:revoked:sid:{alice.session_id}") > 890
 
     @pytest.mark.parametrize("garbage", ["rubbish", "a.b.c", "x" * 4096])
     def test_it_accepts_garbage(self, anonymous, garbage):

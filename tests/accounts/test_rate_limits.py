@@ -3,8 +3,7 @@
 import pytest
 from django.test import Client
 
-from accounts.tokens import cache_tag
-from saas.kit.gate import address_tag
+from saas.kit.gate import address_tag, user_tag
 from saas.kit.rate_limits import ANONYMOUS, AUTHENTICATED, LOG_OUTS, hit
 from tests.accounts.asking import assert_refused
 from tests.conftest import Api, make_member
@@ -91,7 +90,7 @@ class TestAnonymous:
 
 class TestAuthenticated:
     def test_1000_a_minute_for_a_user(self, alice):
-        use_up(AUTHENTICATED, cache_tag(alice.organization_id, alice.user.id), leave=1)
+        use_up(AUTHENTICATED, user_tag(alice.organization_id, alice.user.id), leave=1)
 
         last, denied = alice.api.get("/users/me"), alice.api.get("/users/me")
 
@@ -105,12 +104,12 @@ class TestAuthenticated:
     def test_all_sessions_of_a_user_share_it(self, alice):
         log_in = {"email": "alice@acme.example", "password": "a-long-enough-secret"}
         other = Api().post("/auth/login", log_in).json()
-        use_up(AUTHENTICATED, cache_tag(alice.organization_id, alice.user.id))
+        use_up(AUTHENTICATED, user_tag(alice.organization_id, alice.user.id))
 
         assert_refused(Api(other["access_token"]).get("/users/me"), 429, "rate_limited")
 
     def test_a_user_who_used_it_up_can_still_log_out(self, alice):
-        use_up(AUTHENTICATED, cache_tag(alice.organization_id, alice.user.id))
+        use_up(AUTHENTICATED, user_tag(alice.organization_id, alice.user.id))
 
         response = alice.api.post("/auth/logout", {"scope": "global"})
 
@@ -119,12 +118,12 @@ class TestAuthenticated:
         assert Api().post("/auth/refresh", {"refresh_token": alice.refresh_token}).status_code == 401
 
     def test_log_outs_have_a_limit_too(self, alice):
-        use_up(LOG_OUTS, cache_tag(alice.organization_id, alice.user.id))
+        use_up(LOG_OUTS, user_tag(alice.organization_id, alice.user.id))
 
         assert_refused(alice.api.post("/auth/logout"), 429, "rate_limited")
 
     def test_others_behind_the_same_address_are_not_held_up(self, alice, bob):
-        use_up(AUTHENTICATED, cache_tag(alice.organization_id, alice.user.id))
+        use_up(AUTHENTICATED, user_tag(alice.organization_id, alice.user.id))
         use_up(ANONYMOUS, address_tag(HERE))
 
         assert bob.api.get("/users/me").status_code == 200

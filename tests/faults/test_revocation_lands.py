@@ -2,7 +2,7 @@
 
 import pytest
 
-from accounts.tokens import cache_tag
+from saas.kit.gate import user_tag
 from tests.conftest import manage
 
 
@@ -15,7 +15,7 @@ def everybody_is_in(stack, alice, bob):
 
 def blacklisted(stack, person):
     with stack.redis() as redis:
-        return redis.keys(f"{{{cache_tag(person.organization_id, person.user.id)}}}:revoked:*")
+        return redis.keys(f"{user_tag(person.organization_id, person.user.id)}:revoked:*")
 
 
 def run_jobs(stack):
@@ -57,9 +57,9 @@ class TestJob:
     def test_all_that_redis_kept_of_a_revoked_session_is_evicted(self, stack, alice, bob):
         stack.log_out(alice)
         with stack.redis() as redis:
-            tag = cache_tag(alice.organization_id, alice.user.id)
-            assert len(redis.keys(f"{{{tag}}}:revoked:*") + redis.keys(f"{{{tag}}}:facts:*")) >= 2
-            redis.delete(*redis.keys(f"{{{tag}}}:*"))
+            tag = user_tag(alice.organization_id, alice.user.id)
+            assert len(redis.keys(f"{tag}:revoked:*") + redis.keys(f"{tag}:facts:*")) >= 2
+            redis.delete(*redis.keys(f"{tag}:*"))
         assert stack.all_workers(alice) == {401}
         assert stack.all_workers(bob) == {200}
 

@@ -1,17 +1,27 @@
+from uuid import UUID
+
 import pytest
 from redis.crc import key_slot
 
 from saas.kit.breaker import State
-from saas.kit.gate import address_tag, check, forget_facts, remember_facts, revoke
+from saas.kit.gate import (
+    address_tag,
+    check,
+    forget_facts,
+    forget_organization,
+    remember_facts,
+    revoke,
+    user_tag,
+)
 from saas.kit.rate_limits import MINUTE, Limit
 from saas.kit.redis import RedisUnavailable
 
 LIMIT = Limit("authenticated", 3, per=MINUTE)
-ALICE = "0190f3a2-alice"
+ALICE = user_tag(UUID(int=1), "0190f3a2-alice")
 
 
-def look(sid="s1", jti="j1"):
-    return check(limit=LIMIT, tag=ALICE, sid=sid, jti=jti)
+def look(sid="s1", jti="j1", tag=ALICE):
+    return check(limit=LIMIT, tag=tag, sid=sid, jti=jti)
 
 
 class TestCheck:
@@ -47,7 +57,8 @@ class TestCheck:
         look()
         remember_facts(ALICE, "s1", b"facts")
         revoke(ALICE, ["s1"], ["j1"], 900)
-        assert len(redis.keys("*")) == 4
+        forget_organization(UUID(int=1))
+        assert len(redis.keys("*")) == 5
         assert len({key_slot(key) for key in redis.keys("*")}) == 1
 
     def test_every_key_runs_out(self, redis):
@@ -75,8 +86,8 @@ class TestRevoke:
 
     def test_it_lasts_as_long_as_the_token(self, redis):
         revoke(ALICE, ["s1"], ["j1"], 900)
-        assert 890 < redis.ttl(f"{{{ALICE}}}:revoked:sid:s1") <= 900
-        assert 890 < redis.ttl(f"{{{ALICE}}}:revoked:jti:j1") <= 900
+        assert 890 < redis.ttl(f"{ALICE}:revoked:sid:s1") <= 900
+        assert 890 < redis.ttl(f"{ALICE}:revoked:jti:j1") <= 900
 
     def test_a_revoked_token_does_not_use_the_limit_up(self, redis):
         revoke(ALICE, ["s1"], [], 900)
@@ -91,10 +102,10 @@ class TestRevoke:
 class TestFacts:
     def test_they_last_30_seconds_and_are_not_refreshed(self, redis):
         remember_facts(ALICE, "s1", b"facts")
-        redis.expire(f"{{{ALICE}}}:facts:s1", 5)
+        redis.expire(f"{ALICE}:facts:s1", 5)
         remember_facts(ALICE, "s1", b"newer")
         assert look().facts == b"facts"
-        assert redis.ttl(f"{{{ALICE}}}:facts:s1") <= 5
+        assert redis.ttl(f"{ALICE}:facts:s1") <= 5
 
     def test_a_slow_reader_cannot_put_forgotten_facts_back(self, redis):
         assert look().facts is None
@@ -104,19 +115,29 @@ class TestFacts:
 
     def test_a_slow_reader_cannot_put_a_revoked_session_back(self, redis):
         revoke(ALICE, ["s1"], [], 900)
-        redis.delete(f"{{{ALICE}}}:revoked:sid:s1")
+        redis.delete(f"{ALICE}:revoked:sid:s1")
         remember_facts(ALICE, "s1", b"read before the change")
         assert look().facts is None
 
     def test_the_tombstone_outlives_facts(self, redis):
         forget_facts(ALICE, ["s1"])
-        assert redis.ttl(f"{{{ALICE}}}:facts:s1") > 30
+        assert redis.ttl(f"{ALICE}:facts:s1") > 30
 
     def test_they_can_be_remembered_after_the_tombstone(self, redis):
         forget_facts(ALICE, ["s1"])
-        redis.delete(f"{{{ALICE}}}:facts:s1")
+        redis.delete(f"{ALICE}:facts:s1")
         remember_facts(ALICE, "s1", b"facts")
         assert look().facts == b"facts"
+
+    def test_those_of_a_whole_organization_are_forgotten_at_once(self, redis):
+        other = user_tag(UUID(int=2), "charlie")
+        for tag in (ALICE, other):
+            remember_facts(tag, "s1", b"facts")
+        forget_organization(UUID(int=1))
+        remember_facts(ALICE, "s2", b"read before the change")
+        assert [look().facts, look(sid="s2").facts, look(tag=other).facts] == [None, None, b"facts"]
+        assert redis.ttl(f"{{{UUID(int=1)}}}:changed") > 30
+        assert not look().revoked
 
     def test_forgetting_does_not_revoke(self, redis):
         forget_facts(ALICE, ["s1", "s2"])
@@ -146,7 +167,7 @@ class TestLosingRedis:
     def test_an_evicted_blacklist_entry_leaves_no_facts(self, redis):
         remember_facts(ALICE, "s1", b"facts")
         revoke(ALICE, ["s1"], ["j1"], 900)
-        redis.delete(f"{{{ALICE}}}:revoked:sid:s1", f"{{{ALICE}}}:revoked:jti:j1")
+        redis.delete(f"{ALICE}:revoked:sid:s1", f"{ALICE}:revoked:jti:j1")
         assert look().facts is None
 
     def test_forgotten_scripts_are_sent_again(self, redis):
@@ -240,12 +261,12 @@ class TestOpenBreaker:
 
     def test_a_revocation_is_written_all_the_same(self, redis):
         revoke("u1", ["s1"], ["j1"], 60)
-        assert redis.exists("{u1}:revoked:sid:s1", "{u1}:revoked:jti:j1") == 2
-        assert redis.get("{u1}:facts:s1") == b""
+        assert redis.exists("u1:revoked:sid:s1", "u1:revoked:jti:j1") == 2
+        assert redis.get("u1:facts:s1") == b""
 
     def test_so_are_facts_forgotten(self, redis):
         forget_facts("u1", ["s1"])
-        assert redis.get("{u1}:facts:s1") == b""
+        assert redis.get("u1:facts:s1") == b""
 
     def test_what_is_no_revocation_waits(self):
         with pytest.raises(RedisUnavailable):

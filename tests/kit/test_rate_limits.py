@@ -25,7 +25,7 @@ class TestHit:
 
     def test_its_key_has_a_hash_tag(self, redis):
         hit(self.limit, "192.0.2.1")
-        assert redis.keys() == [b"{192.0.2.1}:rate:test"] == [rate_key(self.limit, "192.0.2.1").encode()]
+        assert redis.keys() == [b"192.0.2.1:rate:test"] == [rate_key(self.limit, "192.0.2.1").encode()]
 
     def test_a_flush_starts_anew(self, redis):
         for _ in range(3):

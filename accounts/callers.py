@@ -1,6 +1,7 @@
 """Who makes a request: what PostgreSQL says of a session, and Redis repeats for at most 30 seconds."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import datetime
 from uuid import UUID
 
 from django.conf import settings
@@ -14,6 +15,15 @@ from saas.kit.redis import RedisUnavailable
 
 
 @dataclass(frozen=True, slots=True)
+class Look:
+    """Who of the support staff looks as the caller, and may do nothing else."""
+
+    staff_id: UUID
+    staff_email: str
+    ends_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class Caller:
     """The verified caller of a request; `organization_id` comes from the token or the page's session alone."""
 
@@ -23,6 +33,7 @@ class Caller:
     role: str
     profile: Profile
     claims: SessionClaims
+    look: Look | None = None
 
     is_authenticated = True
 
@@ -37,13 +48,20 @@ def load_caller(claims: SessionClaims) -> Caller | None:
     if session is None:
         return None
     caller = caller_from_session(claims, session)
-    _remember(claims, caller.profile)
+    # Of a look Redis knows nothing: PostgreSQL is asked each time whether it still lasts.
+    if caller.look is None:
+        _remember(claims, caller.profile)
     return caller
 
 
 def caller_from_session(claims: SessionClaims, session: Session) -> Caller:
     """A page reads its session's row anyway, for what it shows of the person; so Redis need not vouch for it."""
-    return caller_of_profile(claims, profile_of(session.user))
+    caller = caller_of_profile(claims, profile_of(session.user))
+    if session.looking_staff_id is None:
+        return caller
+    return replace(
+        caller, look=Look(session.looking_staff_id, session.looking_staff_email, session.expires_at)
+    )
 
 
 def _remember(claims: SessionClaims, profile: Profile) -> None:

@@ -19,12 +19,14 @@ from accounts.models import User
 from saas.kit import clock
 from saas.kit.errors import FieldError, ValidationFailed
 
-Purpose = Literal["verify-email", "reset-password", "invitation"]
+Purpose = Literal["verify-email", "reset-password", "invitation", "look"]
 LIFETIMES: dict[Purpose, timedelta] = {
     "verify-email": timedelta(days=3),
     "reset-password": timedelta(hours=1),
     # Its row says when it runs out, earlier than this.
     "invitation": timedelta(days=365),
+    # No mail has it: a staff member's browser follows it at once.
+    "look": timedelta(minutes=2),
 }
 
 

@@ -120,6 +120,9 @@ class Session(TenantModel):
     recent_rotations = models.JSONField(default=list)
     revoked_at = models.DateTimeField(null=True)
     revoke_reason = models.CharField(max_length=32, blank=True)
+    # Of the support staff, who looks as the user through this session; its id is the look's in the support's log.
+    looking_staff_id = models.UUIDField(null=True)
+    looking_staff_email = models.CharField(max_length=254, blank=True, default="", db_default="")
 
     class Meta:
         constraints = [
@@ -158,12 +161,19 @@ class Session(TenantModel):
                     "user_agent",
                     "revoked_at",
                     "revoke_reason",
+                    "looking_staff_id",
+                    "looking_staff_email",
                 ),
             ),
         ]
 
     def __str__(self) -> str:
         return str(self.id)
+
+    @property
+    def is_look(self) -> bool:
+        """Whether support staff look as the user, and may do nothing else."""
+        return self.looking_staff_id is not None
 
 
 class Invitation(TenantModel):

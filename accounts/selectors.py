@@ -13,6 +13,7 @@ from saas.kit import clock
 from saas.kit.statements import one_row
 from tenancy.context import org_context
 from tenancy.models import SUPPORT_ORGANIZATION_ID
+from tenancy.support_audit import look_lasts
 
 ORGANIZATION_FOR_EMAIL = "SELECT tenancy.organization_for_email(%s)"
 
@@ -32,8 +33,12 @@ def organization_of_customer(email: str) -> UUID | None:
 
 
 def live_session(*, session_id: UUID, user_id: UUID) -> Session | None:
-    """With its user and their organization: who is asked for a session is often asked for a profile next."""
-    return _live_session(session_id=session_id, user_id=user_id, now=clock.now())
+    """With its user and their organization: who is asked for a session is often asked for a profile next.
+
+    None also for a look of the support's that was ended elsewhere.
+    """
+    session = _live_session(session_id=session_id, user_id=user_id, now=clock.now())
+    return None if session and session.is_look and not look_lasts(session.id) else session
 
 
 @one_row

@@ -23,6 +23,7 @@ urlpatterns = [
     path(
         "auth/verify-email/resend", Links.as_view({"post": "resend_verification"}), name="resend_verification"
     ),
+    path("auth/look", Links.as_view({"post": "begin_look"}), name="begin_look"),
     path("auth/password/forgot", Links.as_view({"post": "forgot_password"}), name="forgot_password"),
     path("auth/password/reset", Links.as_view({"post": "reset_password"}), name="reset_password"),
     path("auth/password/change", Password.as_view({"post": "change"}), name="change_password"),

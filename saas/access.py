@@ -11,6 +11,7 @@ from django.http.response import HttpResponseBase
 from accounts.callers import Caller, caller_of_profile, load_caller
 from accounts.page_sessions import page_claims
 from accounts.profiles import from_facts
+from accounts.services.looks import LookReadsOnly
 from accounts.tokens import Claims, InvalidToken, SessionClaims, verify_access_token
 from saas.kit import gate
 from saas.kit.errors import DomainError, RateLimited
@@ -26,12 +27,14 @@ from saas.kit.rate_limits import (
 from saas.pages import load_page_caller
 from saas.problems import problem_response
 from tenancy.access import refuse_read_only
-from tenancy.context import org_context
+from tenancy.context import org_context, reading_allowed_alone
 
 OUTSIDE_LIMITS = re.compile(r"/(?:health(?:/\w+)?|metrics)|/(?:\.well-known|static)/.*", re.DOTALL)
 WEBHOOK = re.compile(r"/webhooks/\w+")
 # Where a customer's token counts for nothing.
 WITHOUT_TOKEN = re.compile(r"/webhooks/\w+|/admin(?:/.*)?", re.DOTALL)
+# Where a look as a customer may send something: that ends it.
+LOOKS_END_AT = ("/logout", "/look")
 LOG_OUTS_AT = ("/auth/logout", "/logout")
 SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
 
@@ -58,7 +61,8 @@ class AccessMiddleware:
             request.profile = from_facts(passage.facts, request.claims)
         headers = rate_limit_headers(passage.decision, limit)
         if passage.decision.allowed:
-            response = self.get_response(request)
+            with reading_allowed_alone() as request.read_only_from_now_on:
+                response = self.get_response(request)
         else:
             response = problem_response(request, RateLimited(passage.decision.retry_after))
         for name, value in headers.items():
@@ -159,6 +163,16 @@ def _identify(request: Request, claims: SessionClaims) -> None:
     request.caller = _caller(request, claims)
     if request.caller is None:
         _refuse_token(request)
+    elif request.caller.look is not None:
+        _look_only(request)
+
+
+def _look_only(request: Request) -> None:
+    """Raises LookReadsOnly. PostgreSQL would refuse the writes of a route that this does not know, too."""
+    if request.method in SAFE_METHODS:
+        request.read_only_from_now_on()
+    elif request.path_info not in LOOKS_END_AT:
+        raise LookReadsOnly
 
 
 def _caller(request: Request, claims: SessionClaims) -> Caller | None:

@@ -57,7 +57,7 @@ def load_page_caller(request: Request, claims: SessionClaims) -> Caller | None:
     session = live_session(session_id=claims.sid, user_id=claims.user_id)
     if session is None:
         return None
-    if note_use(session):
+    if not session.is_look and note_use(session):
         browser(request).modified = True  # The cookie is sent again, with its age at zero.
     request.person = session.user
     translation.activate(session.user.locale)

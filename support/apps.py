@@ -20,6 +20,24 @@ class SupportConfig(AppConfig):
             executors=("saas_support",),
             md5="c0612d6a2ce9b92646b42fcd7556b76c",
         ),
+        DatabaseFunction(
+            "tenancy.begin_look(uuid,uuid,text)",
+            owner="saas_owner",
+            executors=("saas_support",),
+            md5="43bd39ce9a8217c77a32e1f9dd38e3db",
+        ),
+        DatabaseFunction(
+            "tenancy.look_lasts(uuid)",
+            owner="saas_owner",
+            executors=("saas_app",),
+            md5="82d1bf226ab57ce6e5b9770ee36aaa0a",
+        ),
+        DatabaseFunction(
+            "tenancy.end_look(uuid,text)",
+            owner="saas_owner",
+            executors=("saas_app",),
+            md5="1b92bb292cdcb869f34a8802a11d1225",
+        ),
     )
 
 

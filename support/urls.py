@@ -16,6 +16,7 @@ urlpatterns = [
     path(f"{ORGANIZATION}/actions", actions.act, name="support_act"),
     path(f"{ORGANIZATION}/users", rows.users, name="support_users"),
     path(f"{ORGANIZATION}/users/<uuid:user_id>", rows.user, name="support_user"),
+    path(f"{ORGANIZATION}/users/<uuid:user_id>/look", actions.look, name="support_look"),
     path(f"{ORGANIZATION}/events", rows.events, name="support_events"),
     path(f"{ORGANIZATION}/events/<str:stripe_id>", rows.event, name="support_event"),
     path(f"{ORGANIZATION}/mails", rows.mails, name="support_mails"),

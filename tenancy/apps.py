@@ -42,7 +42,7 @@ class TenancyConfig(AppConfig):
             "tenancy.write_support_audit(text,uuid,text,text,jsonb)",
             owner="saas_owner",
             executors=("saas_lookup",),
-            md5="372353b7a7ad2d630fd60ad8343fb7b4",
+            md5="cca7114a97404a5ef25b4d894dc631bc",
         ),
         DatabaseFunction(
             "tenancy.open_support_access(uuid,text)",

@@ -17,6 +17,8 @@ SET_CONTEXT = (
     "SELECT set_config('app.current_org_id', %s, true), set_config('app.current_org_proof', %s, true)"
 )
 
+# A request that may only read: PostgreSQL refuses its writes.
+_reads_only: ContextVar[bool] = ContextVar("reads_only", default=False)
 _current: ContextVar[UUID | None] = ContextVar("current_organization", default=None)
 
 P = ParamSpec("P")
@@ -77,6 +79,8 @@ def org_context(
             expires_at = int(time.time()) + (seconds or settings.TENANCY_CONTEXT_SECONDS)
             proof = sign_context(organization_id, expires_at=expires_at)
             _set(using, str(organization_id), proof)
+            if _reads_only.get() and not within_transaction:
+                _read_only(using)
         token = _current.set(organization_id)
         try:
             yield
@@ -87,10 +91,31 @@ def org_context(
             _set(using, "", "")
 
 
+@contextmanager
+def reading_allowed_alone() -> Iterator[Callable[[], None]]:
+    """Yields a function that makes PostgreSQL refuse every write until the end: in what is open, and what follows."""
+    token = _reads_only.set(False)
+
+    def from_now_on() -> None:
+        _reads_only.set(True)
+        if connections[DEFAULT_DB_ALIAS].in_atomic_block:
+            _read_only(DEFAULT_DB_ALIAS)
+
+    try:
+        yield from_now_on
+    finally:
+        _reads_only.reset(token)
+
+
 def stream_in_context(organization_id: UUID, chunks: Callable[[], Iterable[T]]) -> Iterator[T]:
     """Yield from `chunks()` in a context of its own: a response's body is produced after the view's transaction."""
     with org_context(organization_id):
         yield from chunks()
+
+
+def _read_only(using: str) -> None:
+    with connections[using].cursor() as cursor:
+        cursor.execute("SET TRANSACTION READ ONLY")
 
 
 def _set(using: str, organization_id: str, proof: str) -> None:

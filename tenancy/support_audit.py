@@ -3,7 +3,7 @@
 import uuid
 from datetime import timedelta
 
-from django.db import models
+from django.db import connection, models
 from django.utils.translation import gettext_lazy as _
 
 from tenancy.fence import Fence, RoleAccess
@@ -11,6 +11,10 @@ from tenancy.fence import Fence, RoleAccess
 SUPPORT_ROLE = "saas_support"
 # As tenancy.opened_organizations() has it.
 ACCESS_LASTS = timedelta(minutes=60)
+# A look as a customer too, as tenancy.look_lasts() has it.
+LOOK_LASTS = timedelta(minutes=60)
+ASK_LOOK = "SELECT tenancy.look_lasts(%s)"
+END_LOOK = "SELECT tenancy.end_look(%s, %s)"
 # Of these a row of the staff member in force is fresh; read once a statement.
 OPENED = "(SELECT tenancy.opened_organizations())::uuid[]"
 
@@ -18,6 +22,8 @@ OPENED = "(SELECT tenancy.opened_organizations())::uuid[]"
 class SupportAction(models.TextChoices):
     SEARCH = "search"
     OPEN_ACCESS = "open_access", _("Open access")
+    BEGIN_LOOK = "begin_look", _("Look as the customer")
+    END_LOOK = "end_look", _("End the look")
     # What tenancy.defer_support_action() enqueues; the action's name is its task's.
     DEACTIVATE_USER = "support_deactivate_user", _("Deactivate the user")
     REACTIVATE_USER = "support_reactivate_user", _("Reactivate the user")
@@ -68,6 +74,19 @@ class SupportAudit(models.Model):
     @property
     def label(self) -> str:
         return str(SupportAction(self.action).label)
+
+
+def look_lasts(look_id: uuid.UUID) -> bool:
+    """Not ended, within its hour, by staff who are still active, in the organization in force, which allows it."""
+    with connection.cursor() as cursor:
+        cursor.execute(ASK_LOOK, [look_id])
+        return bool(cursor.fetchone()[0])
+
+
+def end_look(look_id: uuid.UUID, *, cause: str) -> None:
+    """Write down, once, that a look at the organization in force has ended."""
+    with connection.cursor() as cursor:
+        cursor.execute(END_LOOK, [look_id, cause])
 
 
 def seen_by_support(table: str, *, columns: tuple[str, ...], key: str = "organization_id") -> RoleAccess:

@@ -1,6 +1,7 @@
 """Registration, log-in and tokens. These views own their transactions: hashing never happens inside one."""
 
 from typing import Any, cast
+from uuid import UUID
 
 from django.conf import settings
 from drf_spectacular.utils import OpenApiResponse, extend_schema
@@ -120,7 +121,8 @@ class Tokens(ViewSet):
         fields = read(ValidateRequest, request)
         caller = cast(Caller, request.user)
         if "token" not in fields:
-            return Response(_active(cast(Claims, caller.claims), caller.role))
+            staff_id = caller.look and caller.look.staff_id
+            return Response(_active(cast(Claims, caller.claims), caller.role, staff_id))
         try:
             claims = verify_access_token(fields["token"])
         except InvalidToken:
@@ -128,10 +130,12 @@ class Tokens(ViewSet):
         session = None
         if claims.org_id == caller.organization_id:
             session = live_session(session_id=claims.sid, user_id=claims.user_id)
-        return Response(_active(claims, session.user.role) if session else {"active": False})
+        if session is None:
+            return Response({"active": False})
+        return Response(_active(claims, session.user.role, session.looking_staff_id))
 
 
-def _active(claims: Claims, role: str) -> dict[str, Any]:
+def _active(claims: Claims, role: str, staff_id: UUID | None) -> dict[str, Any]:
     return {
         "active": True,
         "token_type": "Bearer",
@@ -144,6 +148,7 @@ def _active(claims: Claims, role: str) -> dict[str, Any]:
         "aud": claims.aud,
         "iat": claims.iat,
         "exp": claims.exp,
+        **({"act": {"sub": staff_id}} if staff_id else {}),
     }
 
 

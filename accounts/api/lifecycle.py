@@ -13,6 +13,7 @@ from accounts.api.serializers import (
     EmailRequest,
     EmailVerified,
     LinkRequest,
+    LookAnswer,
     MailRequested,
     PasswordChange,
     PasswordChanged,
@@ -25,6 +26,7 @@ from accounts.devices import language_of
 from accounts.services.addresses import EmailTaken, send_own_links
 from accounts.services.invitations import EmailMismatch, InvitationExpired, accept_invitation
 from accounts.services.login import TooManyAttempts
+from accounts.services.looks import begin_look, look_token
 from accounts.services.members import SeatLimitReached
 from accounts.services.passwords import change_password, reset_password
 from accounts.services.requests import request_mail
@@ -76,6 +78,12 @@ class Links(ViewSet):
         """Set a new password with a link's token. Every session of the person ends."""
         reset_password(**read(ResetRequest, request))
         return Response(represent(PasswordChanged, {}))
+
+    @extend_schema(request=LinkRequest, responses={201: LookAnswer})
+    def begin_look(self, request: Request) -> Response:
+        """For support staff who look as a customer: an access token that reads, from the link that the admin gave."""
+        session = begin_look(read(LinkRequest, request)["token"], device=device_of(request))
+        return Response(represent(LookAnswer, look_token(session)), status=201)
 
     @extend_schema(request=AcceptRequest, responses={201: TokenAnswer}, auth=[{"bearer": []}, {}])  # type: ignore[list-item]
     @may_raise(EmailTaken, EmailMismatch, InvitationExpired, SeatLimitReached, SubscriptionRequired)

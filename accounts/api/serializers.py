@@ -131,12 +131,24 @@ class TokenAnswer(serializers.Serializer[Any]):
     org_id = serializers.UUIDField()
 
 
+class LookAnswer(serializers.Serializer[Any]):
+    access_token = serializers.CharField(help_text="Says who looks in `act` (RFC 8693), and reads alone.")
+    token_type = serializers.CharField(default="Bearer")
+    expires_in = serializers.IntegerField(help_text="Seconds")
+    user_id = serializers.UUIDField()
+    org_id = serializers.UUIDField()
+
+
 class RegisterAnswer(TokenAnswer):
     token = serializers.CharField(source="access_token", help_text="Equals `access_token`.")
 
 
 class LogoutAnswer(serializers.Serializer[Any]):
     status = serializers.CharField(default="logged_out")
+
+
+class ActorAnswer(serializers.Serializer[Any]):
+    sub = serializers.UUIDField()
 
 
 class ValidateAnswer(serializers.Serializer[Any]):
@@ -151,6 +163,7 @@ class ValidateAnswer(serializers.Serializer[Any]):
     aud = serializers.CharField(required=False)
     iat = serializers.IntegerField(required=False)
     exp = serializers.IntegerField(required=False)
+    act = ActorAnswer(required=False, help_text="Who of the support staff looks as the user (RFC 8693).")
 
 
 class SessionAnswer(serializers.Serializer[Any]):

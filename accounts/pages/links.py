@@ -8,6 +8,7 @@ from accounts.api.serializers import AcceptRequest, EmailRequest, LinkRequest, R
 from accounts.devices import device_of, language_of
 from accounts.page_sessions import begin_page_session
 from accounts.services.invitations import accept_invitation, invitation_of_link
+from accounts.services.looks import begin_look
 from accounts.services.passwords import reset_password
 from accounts.services.requests import request_mail
 from accounts.services.verification import verify_email
@@ -62,6 +63,17 @@ def invitation(request: Request) -> HttpResponse:
             return see_other("account")
     invited = invitation_of_link(form.values["token"])
     return form.render("accounts/invitation.html", {"invited": invited})
+
+
+@page("GET", "POST", is_public=True, owns_transactions=True, works_read_only=True, holds_token=True)
+def look(request: Request) -> HttpResponse:
+    """No mail leads here but the admin: this browser becomes the customer's, to read, and whatever it was before ends."""
+    form = Form(request, LinkRequest, values=_token_of(request))
+    if request.method == "POST":
+        with form.refusals():
+            begin_page_session(request, begin_look(form.read()["token"], device=device_of(request)))
+            return see_other("account")
+    return form.render("accounts/look.html")
 
 
 def _token_of(request: Request) -> dict[str, str]:

@@ -12,6 +12,7 @@ urlpatterns = [
     path("forgot-password", links.forgot_password, name="forgot_password_page"),
     path("reset-password", links.reset_password_page, name="reset_password_page"),
     path("invitation", links.invitation, name="invitation_page"),
+    path("look", links.look, name="look"),
     path("account", account.profile, name="account"),
     path("account/email", credentials.email, name="account_email"),
     path("account/email/send-again", credentials.send_verification_again, name="send_verification_again"),

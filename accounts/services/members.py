@@ -134,6 +134,8 @@ def set_support_allowed(*, is_allowed: bool, by: UUID) -> None:
     lock_organization()
     refuse_low_role(by, Role.OWNER)
     Organization.objects.update(support_allowed=is_allowed)
+    if not is_allowed:
+        revoke_sessions(Session.objects.filter(looking_staff_id__isnull=False), reason="support_switched_off")
 
 
 def _set_active(organization: Organization, member: User, is_active: bool) -> None:

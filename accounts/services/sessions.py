@@ -21,6 +21,7 @@ from saas.kit.redis import RedisUnavailable
 from tenancy.context import current_organization_id, org_context
 from tenancy.jobs import defer
 from tenancy.mails import queue_mail
+from tenancy.support_audit import end_look
 
 # Several tabs may present one token; an answer that got lost may be asked for again.
 REUSE_GRACE = timedelta(seconds=10)
@@ -166,12 +167,16 @@ def note_use(session: Session) -> bool:
 @transaction.atomic
 def revoke_sessions(sessions: QuerySet[Session], *, reason: str) -> list[UUID]:
     """End sessions: in PostgreSQL with this transaction, in Redis right after it, and by a job until it landed."""
-    live = list(sessions.filter(revoked_at=None).select_for_update(of=("self",)).values_list("id", "user_id"))
-    ids = [session_id for session_id, _ in live]
+    locked = sessions.filter(revoked_at=None).select_for_update(of=("self",))
+    live = list(locked.only("id", "user_id", "looking_staff_id"))
+    ids = [session.id for session in live]
     if not ids:
         return []
     Session.objects.filter(id__in=ids).update(revoked_at=clock.now(), revoke_reason=reason)
-    _blacklist(_by_user(live))
+    for session in live:
+        if session.is_look:
+            end_look(session.id, cause=reason)
+    _blacklist(_by_user((session.id, session.user_id) for session in live))
     return ids
 
 

@@ -1,6 +1,7 @@
 """The request as ours sees it, and where it comes from."""
 
 import re
+from collections.abc import Callable
 from ipaddress import IPv6Address, ip_address
 from typing import Any
 
@@ -28,6 +29,7 @@ class Request(HttpRequest):
     claims: Any | None
     token_error: Exception | None
     profile: Any | None
+    read_only_from_now_on: Callable[[], None]
 
 
 def client_address(request: HttpRequest) -> str:

@@ -1,17 +1,20 @@
 """Opening an organization, and asking for something to be done in it: both through functions that log it."""
 
 from collections.abc import Mapping
+from typing import Any
 from uuid import UUID
 
 import orjson
 import psycopg
 from django.db import DatabaseError, connections
 
+from accounts.links import make_link
 from saas.kit.errors import DomainError, NotFound
 from tenancy.staff import SUPPORT_ALIAS
 from tenancy.support_audit import SupportAction
 
 OPEN_ACCESS = "SELECT tenancy.open_support_access(%s, %s)"
+BEGIN_LOOK = "SELECT tenancy.begin_look(%s, %s, %s)"
 DEFER_ACTION = "SELECT tenancy.defer_support_action(%s, %s, %s::jsonb, %s)"
 
 
@@ -56,10 +59,20 @@ def defer_action(
     _call(DEFER_ACTION, organization_id, action.value, orjson.dumps(arguments).decode(), reason)
 
 
-def _call(statement: str, *parameters: UUID | str) -> None:
+def begin_look(*, organization_id: UUID, user_id: UUID, reason: str) -> str:
+    """Where the staff member's browser goes on, as the user, once this transaction is committed.
+
+    Raises AccessNotOpen, ReasonMissing, or NotFound for whoever is not an active user of the organization.
+    """
+    look_id = _call(BEGIN_LOOK, organization_id, user_id, reason)
+    return make_link("look", organization_id=organization_id, subject_id=look_id)
+
+
+def _call(statement: str, *parameters: UUID | str) -> Any:
     try:
         with connections[SUPPORT_ALIAS].cursor() as cursor:
             cursor.execute(statement, parameters)
+            return cursor.fetchone()[0]
     except DatabaseError as error:
         for kind, refusal in REFUSALS.items():
             if isinstance(error.__cause__, kind):

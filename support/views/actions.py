@@ -10,9 +10,9 @@ from django.views.decorators.http import require_POST
 from accounts.services.members import LastOwner
 from saas.kit.errors import NotFound
 from support import selectors
-from support.forms import ActionForm
+from support.forms import ActionForm, ReasonForm
 from support.guard import StaffRequest, staff_page
-from support.services.access import ReasonMissing, defer_action
+from support.services.access import ReasonMissing, begin_look, defer_action
 from support.views.organizations import opened
 from tenancy.support_audit import SupportAction
 
@@ -45,6 +45,18 @@ def act(request: StaffRequest, organization_id: UUID) -> HttpResponse:
         reason=form.cleaned_data["reason"],
     )
     return redirect(f"{reverse(page_name, args=[organization_id, target])}?asked={action.value}")
+
+
+@require_POST
+@staff_page
+def look(request: StaffRequest, organization_id: UUID, user_id: UUID) -> HttpResponse:
+    opened(organization_id)
+    form = ReasonForm(request.POST)
+    if not form.is_valid():
+        raise ReasonMissing
+    return redirect(
+        begin_look(organization_id=organization_id, user_id=user_id, reason=form.cleaned_data["reason"])
+    )
 
 
 def _refuse(organization_id: UUID, action: SupportAction, target: str) -> None:

@@ -5,12 +5,13 @@ import tenancy.fence
 FUNCTIONS = """
 -- The one way into the log: names the staff member in force, and nobody else.
 CREATE FUNCTION tenancy.write_support_audit(action text, organization uuid, reason text, target text, details jsonb)
-RETURNS void
+RETURNS uuid
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     staff uuid := tenancy.current_staff();
+    written uuid := gen_random_uuid();
 BEGIN
     IF staff IS NULL THEN
         RAISE EXCEPTION 'no staff member is in force' USING ERRCODE = 'insufficient_privilege';
@@ -18,9 +19,10 @@ BEGIN
     INSERT INTO public.tenancy_supportaudit
         (id, at, staff_id, staff_email, action, organization_id, reason, target, details, transaction_number)
     VALUES (
-        gen_random_uuid(), clock_timestamp(), staff, substr(current_setting('app.current_staff'), 38),
+        written, clock_timestamp(), staff, substr(current_setting('app.current_staff'), 38),
         action, organization, btrim(reason), target, details, pg_current_xact_id()::text::bigint
     );
+    RETURN written;
 END
 $$;
 

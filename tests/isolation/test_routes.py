@@ -19,7 +19,7 @@ PUBLIC = {
     "health": ["get"], "health_live": ["get"], "health_ready": ["get"], "health_redis": ["get"],
     "metrics": ANY_METHOD, "openapi": ANY_METHOD, "docs": ANY_METHOD, "mail_reports": ANY_METHOD,
     "verify_email": ["post"], "resend_verification": ["post"], "forgot_password": ["post"],
-    "reset_password": ["post"], "accept_invitation": ["post"],
+    "reset_password": ["post"], "accept_invitation": ["post"], "begin_look": ["post"],
     "plans": ["get"], "stripe_webhook": ["post"],
     # In development alone; this machine's mails, of all organizations.
     "mail_catcher": ANY_METHOD, "caught_mail": ANY_METHOD, "caught_mail_html": ANY_METHOD,

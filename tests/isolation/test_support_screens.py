@@ -33,7 +33,11 @@ BY_ORGANIZATION = {
     "support_mails": f"{HOME}/mails",
     "support_mail": f"{HOME}/mails/{{mail}}",
 }
-POSTED = {"support_open": f"{HOME}/open", "support_act": f"{HOME}/actions"}
+POSTED = {
+    "support_open": f"{HOME}/open",
+    "support_act": f"{HOME}/actions",
+    "support_look": f"{HOME}/users/{{user}}/look",
+}
 ROUTES = OPEN | OF_ALL | BY_ORGANIZATION | POSTED
 SCREENS = OF_ALL | BY_ORGANIZATION
 

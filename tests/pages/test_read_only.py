@@ -14,6 +14,8 @@ GO_ON = {
     "end_session", "end_other_sessions", "organization_support", "billing_checkout", "billing_portal",
     # It looks at the organization that it leads to.
     "invitation_page",
+    # Of the support's staff.
+    "look",
 }  # fmt: skip
 
 

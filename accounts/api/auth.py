@@ -121,7 +121,7 @@ class Tokens(ViewSet):
         fields = read(ValidateRequest, request)
         caller = cast(Caller, request.user)
         if "token" not in fields:
-            staff_id = caller.look and caller.look.staff_id
+            staff_id = caller.look.staff_id if caller.look else None
             return Response(_active(cast(Claims, caller.claims), caller.role, staff_id))
         try:
             claims = verify_access_token(fields["token"])

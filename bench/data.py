@@ -17,7 +17,7 @@ import psycopg
 from psycopg import sql
 
 from bench.people import CROWD, PASSWORD, PEOPLE_AN_ORGANIZATION, Organization, Person, everybody, sample
-from bench.progress import Progress
+from saas.kit.progress import Progress
 
 ROUNDS = 12
 COLUMNS = {

@@ -57,6 +57,16 @@ def bootstrap(superuser_url: str, *, database: str, passwords: Mapping[str, str]
         connection.execute(sql.SQL("GRANT {} TO {}").format(_name(LOOKUP), _name(OWNER)))
         if connection.info.parameter_status("is_superuser") != "on":
             connection.execute(sql.SQL("GRANT {} TO CURRENT_USER").format(_name(OWNER)))
+    created_database = make_database(superuser_url, database)
+    with psycopg.connect(superuser_url, dbname=database, autocommit=True) as connection:
+        for role in ROLES:
+            restore_settings(connection, role)
+    return Report(created_roles, created_database)
+
+
+def make_database(superuser_url: str, database: str) -> bool:
+    """Make the database, unless it is there, and its grants, of roles that are there. Whether it was made."""
+    with psycopg.connect(superuser_url, autocommit=True) as connection:
         exists = connection.execute("SELECT 1 FROM pg_database WHERE datname = %s", [database]).fetchone()
         if not exists:
             connection.execute(
@@ -64,9 +74,7 @@ def bootstrap(superuser_url: str, *, database: str, passwords: Mapping[str, str]
             )
     with psycopg.connect(superuser_url, dbname=database, autocommit=True) as connection:
         _grant(connection, database)
-        for role in ROLES:
-            restore_settings(connection, role)
-    return Report(created_roles, not exists)
+    return not exists
 
 
 def _require_rights(connection: psycopg.Connection[Any]) -> None:

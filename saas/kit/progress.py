@@ -30,9 +30,8 @@ class Progress:
         full = self.done * WIDTH // self.total
         start, end = ("\r", "") if sys.stderr.isatty() else ("", "\n")
         bar = "█" * full + "·" * (WIDTH - full)
-        print(
-            f"{start}{self.what:14} {bar} {self.done:,}/{self.total:,}", end=end, file=sys.stderr, flush=True
-        )
+        sys.stderr.write(f"{start}{self.what:14} {bar} {self.done:,}/{self.total:,}{end}")
+        sys.stderr.flush()
 
     def __enter__(self) -> Self:
         return self
@@ -41,4 +40,4 @@ class Progress:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if self._show and sys.stderr.isatty():
-            print(file=sys.stderr)
+            sys.stderr.write("\n")

@@ -21,6 +21,8 @@ class UserManager(BaseUserManager["User"]):
 
 
 class User(TenantModel, AbstractBaseUser):
+    secret_fields = ("password",)
+
     email = models.EmailField(max_length=254)
     # Computed by PostgreSQL, so no writer can make it disagree with the address.
     email_key = models.GeneratedField(

@@ -15,6 +15,8 @@ from tenancy.support_audit import seen_by_support
 class Customer(TenantModel):
     """An organization's one customer at Stripe; its row's lock orders everything about its billing."""
 
+    secret_fields = ("creation_key", "checkout_key", "checkout_url")
+
     stripe_id = models.CharField(max_length=255, null=True, unique=True)  # noqa: DJ001
     # Stripe answers a creation that is repeated under it with the same customer.
     creation_key = models.UUIDField(default=uuid.uuid4, editable=False)
@@ -157,6 +159,8 @@ EVENT_FACTS = (
 
 class StripeEvent(TenantModel):
     """The inbox: an event is stored once, before anything is done about it."""
+
+    secret_fields = ("signed_body", "signature")
 
     organization = models.ForeignKey(  # type: ignore[assignment]
         Organization,

@@ -7,6 +7,8 @@ from tenancy.models import TenantModel
 
 
 class SecondFactor(TenantModel):
+    secret_fields = ("secret", "recovery_codes")
+
     user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="+")
     # Encrypted: support.services.second_factor.
     secret = models.TextField()

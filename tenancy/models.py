@@ -1,7 +1,7 @@
 """Organizations, and the base class that fences every tenant table."""
 
 import uuid
-from typing import Any
+from typing import Any, ClassVar
 
 from django.conf import settings
 from django.db import models
@@ -123,6 +123,9 @@ class TenantModel(models.Model, metaclass=TenantModelBase):
     `organization` defaults to the one in force. Foreign keys to other tenant models become composite.
     """
 
+    # Left out where an organization's rows are exported: what opens an account, or proves something to somebody.
+    secret_fields: ClassVar[tuple[str, ...]] = ()
+
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     organization = models.ForeignKey(
         Organization,
@@ -151,6 +154,9 @@ class MailState(models.TextChoices):
 
 class Mail(TenantModel):
     """A mail to one person, queued with the change that causes it, once per (message, user, address, occasion)."""
+
+    # Facts may hold a link that opens an account.
+    secret_fields = ("facts",)
 
     # Nobody yet, for who is invited.
     user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, null=True, related_name="+")

@@ -38,7 +38,7 @@ def live_session(*, session_id: UUID, user_id: UUID) -> Session | None:
     None also for a look of the support's that was ended elsewhere.
     """
     session = _live_session(session_id=session_id, user_id=user_id, now=clock.now())
-    return None if session and session.is_look and not look_lasts(session.id) else session
+    return None if session and session.is_look and not look_lasts(session.id, user_id=user_id) else session
 
 
 @one_row
@@ -79,8 +79,17 @@ def members(*, role: str = "", status: str = "", q: str = "") -> QuerySet[User]:
 
 
 def names_by_id(user_ids: Iterable[str]) -> dict[str, str]:
-    """What to call people; whoever was removed is missing."""
-    return {str(user.id): user.name or user.email for user in User.objects.filter(id__in=set(user_ids))}
+    """What to call people; whoever was removed is missing, and so is what is no user's id."""
+    known = {id for id in user_ids if is_uuid(id)}
+    return {str(user.id): user.name or user.email for user in User.objects.filter(id__in=known)}
+
+
+def is_uuid(text: str) -> bool:
+    try:
+        UUID(text)
+    except ValueError:
+        return False
+    return True
 
 
 def pending_invitations() -> QuerySet[Invitation]:

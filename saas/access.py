@@ -34,7 +34,7 @@ WEBHOOK = re.compile(r"/webhooks/\w+")
 # Where a customer's token counts for nothing.
 WITHOUT_TOKEN = re.compile(r"/webhooks/\w+|/admin(?:/.*)?", re.DOTALL)
 # Where a look as a customer may send something: that ends it.
-LOOKS_END_AT = ("/logout", "/look")
+LOOKS_END_AT = ("/logout", "/auth/logout", "/look")
 LOG_OUTS_AT = ("/auth/logout", "/logout")
 SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
 

@@ -27,10 +27,10 @@ class SupportConfig(AppConfig):
             md5="43bd39ce9a8217c77a32e1f9dd38e3db",
         ),
         DatabaseFunction(
-            "tenancy.look_lasts(uuid)",
+            "tenancy.look_lasts(uuid,uuid)",
             owner="saas_owner",
             executors=("saas_app",),
-            md5="82d1bf226ab57ce6e5b9770ee36aaa0a",
+            md5="ad4469f2b467cf44bf7ab537f2db2cf1",
         ),
         DatabaseFunction(
             "tenancy.end_look(uuid,text)",

@@ -13,7 +13,7 @@ SUPPORT_ROLE = "saas_support"
 ACCESS_LASTS = timedelta(minutes=60)
 # A look as a customer too, as tenancy.look_lasts() has it.
 LOOK_LASTS = timedelta(minutes=60)
-ASK_LOOK = "SELECT tenancy.look_lasts(%s)"
+ASK_LOOK = "SELECT tenancy.look_lasts(%s, %s)"
 END_LOOK = "SELECT tenancy.end_look(%s, %s)"
 # Of these a row of the staff member in force is fresh; read once a statement.
 OPENED = "(SELECT tenancy.opened_organizations())::uuid[]"
@@ -76,10 +76,11 @@ class SupportAudit(models.Model):
         return str(SupportAction(self.action).label)
 
 
-def look_lasts(look_id: uuid.UUID) -> bool:
-    """Not ended, within its hour, by staff who are still active, in the organization in force, which allows it."""
+def look_lasts(look_id: uuid.UUID, *, user_id: uuid.UUID) -> bool:
+    """Begun as this very user, not ended, within its hour, by staff who are still active, in the organization in
+    force, which allows it."""
     with connection.cursor() as cursor:
-        cursor.execute(ASK_LOOK, [look_id])
+        cursor.execute(ASK_LOOK, [look_id, user_id])
         return bool(cursor.fetchone()[0])
 
 

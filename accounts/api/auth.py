@@ -27,6 +27,7 @@ from accounts.devices import language_of
 from accounts.selectors import live_session
 from accounts.services.addresses import EmailTaken
 from accounts.services.login import InvalidCredentials, TooManyAttempts, log_in
+from accounts.services.looks import LookReadsOnly
 from accounts.services.registration import register_owner, request_registration
 from accounts.services.sessions import (
     Device,
@@ -105,6 +106,8 @@ class PublicAuth(ViewSet):
             caller: Caller | None = request._request.caller  # type: ignore[attr-defined]
             if caller is None:
                 raise InvalidToken
+            if caller.look is not None:
+                raise LookReadsOnly
             log_out(caller.claims, scope=fields["scope"])
         elif presented := [claims for raw in raw_tokens if (claims := read_token_to_revoke(raw))]:
             for claims in presented:

@@ -56,7 +56,7 @@ def support(request: Request) -> HttpResponse:
             messages.success(request, _("Your choice for support access is saved."))
             return see_other("organization_support")
     accesses = list(support_accesses()[:SUPPORT_ACCESSES_SHOWN])
-    names = selectors.names_by_id(each.details["user_id"] for each in accesses if "user_id" in each.details)
+    names = selectors.names_by_id(each.target for each in accesses)
     rows = [{"access": each, "target": names.get(each.target, each.target)} for each in accesses]
     return form.render("accounts/organization_support.html", {"rows": rows, "limit": SUPPORT_ACCESSES_SHOWN})
 

@@ -33,7 +33,7 @@ def begin_look(token: str, *, device: Device) -> Session:
     link = read_link("look", token)
     with org_context(link.organization_id):
         begun = SupportAudit.objects.filter(id=link.subject_id, action=SupportAction.BEGIN_LOOK).first()
-        if begun is None or not look_lasts(begun.id):
+        if begun is None or not look_lasts(begun.id, user_id=UUID(begun.target)):
             raise InvalidLink
         user = User.objects.filter(id=UUID(begun.target), deactivated_at=None).first()
         if user is None:

@@ -24,7 +24,7 @@ END
 $$;
 
 -- Whether a look at the organization in force still lasts: PostgreSQL is asked at each of its requests.
-CREATE FUNCTION tenancy.look_lasts(look uuid) RETURNS boolean
+CREATE FUNCTION tenancy.look_lasts(look uuid, person uuid) RETURNS boolean
 LANGUAGE sql STABLE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -33,7 +33,7 @@ AS $$
         JOIN public.tenancy_organization o ON o.id = a.organization_id AND o.support_allowed
         JOIN public.accounts_user s ON s.id = a.staff_id AND s.is_staff AND s.deactivated_at IS NULL
         WHERE a.id = look AND a.action = 'begin_look' AND a.organization_id = (SELECT tenancy.current_org())
-            AND a.at > now() - interval '60 minutes'
+            AND a.target = person::text AND a.at > now() - interval '60 minutes'
             AND NOT EXISTS (
                 SELECT FROM public.tenancy_supportaudit e
                 WHERE e.organization_id = a.organization_id AND e.at >= a.at
@@ -61,15 +61,15 @@ AS $$
 $$;
 
 REVOKE ALL ON FUNCTION tenancy.begin_look(uuid, uuid, text) FROM PUBLIC;
-REVOKE ALL ON FUNCTION tenancy.look_lasts(uuid) FROM PUBLIC;
+REVOKE ALL ON FUNCTION tenancy.look_lasts(uuid, uuid) FROM PUBLIC;
 REVOKE ALL ON FUNCTION tenancy.end_look(uuid, text) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION tenancy.begin_look(uuid, uuid, text) TO saas_support;
-GRANT EXECUTE ON FUNCTION tenancy.look_lasts(uuid), tenancy.end_look(uuid, text) TO saas_app;
+GRANT EXECUTE ON FUNCTION tenancy.look_lasts(uuid, uuid), tenancy.end_look(uuid, text) TO saas_app;
 """
 
 NO_FUNCTIONS = """
 DROP FUNCTION tenancy.end_look(uuid, text);
-DROP FUNCTION tenancy.look_lasts(uuid);
+DROP FUNCTION tenancy.look_lasts(uuid, uuid);
 DROP FUNCTION tenancy.begin_look(uuid, uuid, text);
 """
 

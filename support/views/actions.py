@@ -2,6 +2,7 @@
 
 from uuid import UUID
 
+from django.conf import settings
 from django.http import HttpResponse
 from django.shortcuts import redirect
 from django.urls import reverse
@@ -54,9 +55,9 @@ def look(request: StaffRequest, organization_id: UUID, user_id: UUID) -> HttpRes
     form = ReasonForm(request.POST)
     if not form.is_valid():
         raise ReasonMissing
-    return redirect(
-        begin_look(organization_id=organization_id, user_id=user_id, reason=form.cleaned_data["reason"])
-    )
+    link = begin_look(organization_id=organization_id, user_id=user_id, reason=form.cleaned_data["reason"])
+    # Within this very origin, or the page's policy would refuse where its form leads.
+    return redirect(link.removeprefix(settings.PUBLIC_URL))
 
 
 def _refuse(organization_id: UUID, action: SupportAction, target: str) -> None:

@@ -2,11 +2,10 @@
 
 import pytest
 
-from tests.journeys.visiting import open_page, shoot, violations
+from tests.journeys.visiting import NARROWEST, open_page, shoot, violations
 from tests.pages.test_defence import READ
 
 THEMES = ("light", "dark")
-NARROWEST = 320
 MOST_BYTES = 100 * 1024
 MOST_REQUESTS = 10
 

@@ -11,6 +11,7 @@ from tests.conftest import PASSWORD as GIVEN_PASSWORD
 from tests.project.launching import ROOT, eventually
 
 SHOTS = ROOT / ".local" / "screenshots"
+NARROWEST = 320
 WIDTHS = {"phone": 390, "desktop": 1280}
 LINK = re.compile(r"https?://\S+")
 PASSWORD = "a few words strung together"

@@ -52,6 +52,14 @@ class TestAccesses:
         assert alice.api.delete(f"/users/org/{bob.user.id}").status_code == 204
         assert_page(browser_of(alice).get(PAGE), 200, str(bob.user.id))
 
+    def test_a_target_that_is_no_id_is_shown_as_it_is(self, alice, owner_connection):
+        """As SQL injected into the admin could write it; the owners' page shows it all the same."""
+        owner_connection.execute(WRITE, [uuid4(), alice.organization_id, 1])
+        owner_connection.execute(
+            """UPDATE tenancy_supportaudit SET target = 'no id', details = '{"user_id": "x"}'"""
+        )
+        assert_page(browser_of(alice).get(PAGE), 200, "no id")
+
     def test_they_are_ones_own_organizations_alone(self, alice, charlie, desk, acme):  # noqa: F811
         desk.open(charlie.organization_id, reason="about globex")
         assert "about globex" not in browser_of(alice).get(PAGE).text

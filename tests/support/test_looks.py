@@ -11,6 +11,7 @@ from django.db import InternalError, ProgrammingError, connection, transaction
 from django.test import Client
 from django.urls import reverse
 
+from accounts import selectors
 from accounts.links import make_link
 from accounts.models import User
 from accounts.pages import urls as accounts_pages
@@ -39,10 +40,6 @@ def begin(desk, acme):
     return begin
 
 
-def path_of(link):
-    return link[link.index("/look?") :]
-
-
 def token_of(link):
     return link.partition("token=")[2]
 
@@ -53,7 +50,7 @@ def look(begin):
 
     def look(person):
         browser = Browser()
-        path = path_of(begin(person))
+        path = begin(person)
         answer = browser.send("/look", {"token": token_of(path)}, page=path)
         assert (answer.status_code, answer.headers["Location"]) == (303, "/account"), text_of(answer)
         return browser
@@ -133,19 +130,19 @@ class TestInABrowser:
             assert User.objects.get(id=bob.user.id).last_login_at == before
 
     def test_a_link_works_once(self, begin, bob):
-        path = path_of(begin(bob))
+        path = begin(bob)
         assert Browser().send("/look", {"token": token_of(path)}, page=path).status_code == 303
         again = Browser().send("/look", {"token": token_of(path)}, page=path)
         assert again.status_code == 422
         assert "not valid any more" in text_of(again)
 
     def test_opening_the_link_begins_nothing(self, begin, bob, owner_connection):
-        assert Browser().get(path_of(begin(bob))).status_code == 200
+        assert Browser().get(begin(bob)).status_code == 200
         assert rows_of_looks(owner_connection) == []
 
     def test_a_new_look_ends_the_one_before(self, look, begin, alice, bob, owner_connection):
         browser = look(bob)
-        path = path_of(begin(alice))
+        path = begin(alice)
         assert browser.send("/look", {"token": token_of(path)}, page=path).status_code == 303
         assert [action for action, *_ in actions_of(owner_connection)][-3:] == [
             "begin_look",
@@ -175,7 +172,6 @@ class TestByAToken:
         [
             ("patch", "/users/me"),
             ("post", "/auth/password/change"),
-            ("post", "/auth/logout"),
             ("post", "/auth/validate"),
             ("post", "/orgs/invitations"),
             ("post", "/payments/checkout"),
@@ -186,6 +182,27 @@ class TestByAToken:
     def test_nothing_can_be_changed(self, look_api, alice, method, path):
         api, _ = look_api(alice)
         assert_refused(getattr(api, method)(path, {}), 403, "look_reads_only")
+
+    def test_it_ends_itself_and_nothing_else(self, look_api, bob, owner_connection):
+        api, _ = look_api(bob)
+        for scope in ("others", "global"):
+            assert_refused(api.post("/auth/logout", {"scope": scope}), 403, "look_reads_only")
+        assert api.post("/auth/logout").status_code == 200
+        assert actions_of(owner_connection)[-1] == ("end_look", str(bob.user.id), "")
+        assert_refused(api.get("/users/me"), 401, "invalid_token")
+        assert bob.api.get("/users/me").status_code == 200
+
+    def test_as_somebody_else_it_is_none(self, look_api, alice, bob, owner_connection):
+        """Injected SQL that gives the session to another user gets nothing by it."""
+        _, answer = look_api(bob)
+        owner_connection.execute(
+            "UPDATE accounts_session SET user_id = %s WHERE looking_staff_id IS NOT NULL", [alice.user.id]
+        )
+        told = alice.api.post("/auth/validate", {"token": answer["access_token"]}).json()
+        assert told == {"active": False}
+        ((look_id, *_),) = rows_of_looks(owner_connection)
+        with org_context(alice.organization_id):
+            assert selectors.live_session(session_id=look_id, user_id=alice.user.id) is None
 
     def test_redis_never_vouches_for_it(self, look_api, bob, desk, acme):
         """Else it would go on for half a minute after its end."""
@@ -288,6 +305,13 @@ class TestRefusals:
         answer = Client().post("/auth/look", {"token": token_of(link)}, content_type="application/json")
         assert_refused(answer, 422, "validation_failed")
 
+    def test_once_support_is_switched_off_a_link_begins_nothing(self, begin, alice, bob):
+        link = begin(bob)
+        with org_context(alice.organization_id):
+            set_support_allowed(is_allowed=False, by=alice.user.id)
+        answer = Client().post("/auth/look", {"token": token_of(link)}, content_type="application/json")
+        assert_refused(answer, 422, "validation_failed")
+
     def test_a_link_of_another_kind_begins_nothing(self, alice):
         link = make_link("verify-email", organization_id=alice.organization_id, subject_id=alice.user.id)
         answer = Client().post("/auth/look", {"token": token_of(link)}, content_type="application/json")
@@ -306,7 +330,7 @@ class TestRefusals:
         ((look_id, *_),) = rows_of_looks(owner_connection)
         with org_context(charlie.organization_id), connection.cursor() as cursor:
             cursor.execute("SELECT tenancy.end_look(%s, 'x')", [look_id])
-            cursor.execute("SELECT tenancy.look_lasts(%s)", [look_id])
+            cursor.execute("SELECT tenancy.look_lasts(%s, %s)", [look_id, bob.user.id])
             assert cursor.fetchone() == (False,)
         assert api.get("/users/me").status_code == 200
 
@@ -331,8 +355,11 @@ class TestReadingAllowedAlone:
             assert User.objects.update(name="Again")
 
     def test_a_look_reads_so(self, look_api, alice, monkeypatch):
-        def write(*args, **kwargs):
+        read = selectors.members
+
+        def write(**query):
             User.objects.update(name="Changed")
+            return read(**query)
 
         monkeypatch.setattr("accounts.api.users.selectors.members", write)
         api, _ = look_api(alice)

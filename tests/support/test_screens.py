@@ -10,6 +10,7 @@ from django.test.utils import CaptureQueriesContext
 from accounts.models import Session, User
 from billing.models import Customer, StripeEvent, Subscription
 from tenancy.context import org_context
+from tenancy.mails import queue_mail
 from tenancy.models import Mail, Organization
 from tests.support.desk import rows_of_audit, text_of
 
@@ -195,6 +196,13 @@ class TestRows:
         assert "refused" in page
         assert "secret" not in page
         assert "alice@acme.example" in text_of(desk.get(f"/admin/organizations/{acme}/mails", state="failed"))
+
+    def test_a_mail_to_somebody_without_an_account_shows_its_address(self, desk, acme, alice):
+        with org_context(acme):
+            queue_mail("accounts/welcome", address="ines@example.com", occasion="test")
+        for path in (f"/admin/organizations/{acme}", f"/admin/organizations/{acme}/mails"):
+            answer = desk.get(path)
+            assert (answer.status_code, "ines@example.com" in text_of(answer)) == (200, True)
 
     def test_the_audit_log_is_filtered(self, desk, acme, charlie):
         desk.open(charlie.organization_id, "ticket 8")

@@ -27,6 +27,18 @@ class TenancyConfig(AppConfig):
             md5="f8d83d0d74c30107ef739eabcebea9e5",
         ),
         DatabaseFunction(
+            "tenancy.rows_of_organization(uuid)",
+            owner="saas_owner",
+            executors=("saas_worker",),
+            md5="71ae29e6ef5959d665015b4389ab01f8",
+        ),
+        DatabaseFunction(
+            "tenancy.finish_organization_removal(uuid,jsonb)",
+            owner="saas_owner",
+            executors=("saas_worker",),
+            md5="409ad3e6d272237352c9b88617001b43",
+        ),
+        DatabaseFunction(
             "tenancy.current_staff()",
             owner="saas_owner",
             executors=("saas_support",),

@@ -224,3 +224,25 @@ class UndeliverableAddress(TenantModel):
 
     def __str__(self) -> str:
         return self.address
+
+
+class OrganizationDeletion(TenantModel):
+    """That the organization is to be removed, and from when on; the worker does it, and removes this row last."""
+
+    due_at = models.DateTimeField()
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["organization"], name="one_deletion_an_organization"),
+            RoleAccess(
+                name="deletion_due_seen",
+                role="saas_worker",
+                command="SELECT",
+                columns=("organization_id", "due_at"),
+                rows="due_at <= now()",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"from {self.due_at} on"

@@ -21,6 +21,8 @@ OPENED = "(SELECT tenancy.opened_organizations())::uuid[]"
 
 class SupportAction(models.TextChoices):
     SEARCH = "search"
+    # Written by tenancy.finish_organization_removal(), in nobody's name.
+    ORGANIZATION_REMOVED = "organization_removed", _("Organization removed")
     OPEN_ACCESS = "open_access", _("Open access")
     BEGIN_LOOK = "begin_look", _("Look as the customer")
     END_LOOK = "end_look", _("End the look")

@@ -15,7 +15,7 @@ from saas.kit import clock
 from support.models import SecondFactor
 from tenancy.context import org_context
 from tenancy.fence import TenantReference
-from tenancy.models import Organization, TenantModelBase, UndeliverableAddress
+from tenancy.models import Organization, OrganizationDeletion, TenantModelBase, UndeliverableAddress
 from tests.isolation.conftest import enter
 
 MODELS = [model for model in apps.get_models() if isinstance(model, TenantModelBase)]
@@ -34,6 +34,7 @@ def make_one_of_each(word):
     customer = Customer.objects.create(stripe_id=f"cus_{word}")
     Subscription.objects.create(customer=customer, stripe_id=f"sub_{word}", status="active")
     StripeEvent.objects.create(stripe_id=f"evt_{word}", type="invoice.paid", created=1, payload={})
+    OrganizationDeletion.objects.create(due_at=clock.now() + timedelta(days=1))
     SecondFactor.objects.create(user=User.objects.get(), secret="secret")
 
 

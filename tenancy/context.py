@@ -10,11 +10,16 @@ from uuid import UUID
 
 from django.conf import settings
 from django.db import DEFAULT_DB_ALIAS, connections, transaction
+from prometheus_client import Counter
 
 from saas.kit.postgresql.base import DatabaseWrapper
 
 SET_CONTEXT = (
     "SELECT set_config('app.current_org_id', %s, true), set_config('app.current_org_proof', %s, true)"
+)
+
+MISSING = Counter(
+    "saas_context_missing", "Tenant data asked for while no organization was in force; nothing was shown."
 )
 
 # A request that may only read: PostgreSQL refuses its writes.
@@ -37,6 +42,7 @@ def current_organization_id() -> UUID:
     """The organization in force. Raises NoOrganizationContext outside org_context()."""
     organization_id = _current.get()
     if organization_id is None:
+        MISSING.inc()
         raise NoOrganizationContext(
             "no organization is in force: wrap the call in org_context(organization_id)"
         )

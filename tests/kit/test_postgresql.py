@@ -9,6 +9,9 @@ import pytest
 from django.db import DataError, OperationalError, ProgrammingError, connection, connections, transaction
 from django.db.backends.postgresql import base
 from django.test.utils import CaptureQueriesContext
+from prometheus_client import REGISTRY
+
+from saas.kit.postgresql.base import DatabaseWrapper
 
 
 @pytest.fixture
@@ -207,6 +210,23 @@ class TestExecuteFirst:
 
         with ThreadPoolExecutor(4) as threads:
             assert list(threads.map(visit, range(40))) == [(str(number),) for number in range(40)]
+
+
+class TestConnectFailures:
+    @pytest.fixture
+    def crowded(self, superuser_url):
+        """A role that may have no connection, as if all were taken."""
+        with psycopg.connect(superuser_url, autocommit=True) as superuser:
+            superuser.execute("CREATE ROLE crowded LOGIN PASSWORD 'any' CONNECTION LIMIT 0")
+            yield
+            superuser.execute("DROP ROLE crowded")
+
+    def test_one_that_was_refused_is_counted(self, crowded):
+        settings = {**connection.settings_dict, "USER": "crowded", "PASSWORD": "any"}
+        before = REGISTRY.get_sample_value("saas_database_connect_failures_total")
+        with pytest.raises(OperationalError, match="too many connections for role"):
+            DatabaseWrapper(settings, "crowded").ensure_connection()
+        assert REGISTRY.get_sample_value("saas_database_connect_failures_total") == before + 1
 
 
 class TestFetchOne:

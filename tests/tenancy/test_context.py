@@ -6,6 +6,7 @@ from uuid import uuid4
 import pytest
 from django.conf import settings
 from django.db import connection, connections, transaction
+from prometheus_client import REGISTRY
 
 from accounts.models import User
 from saas.kit.context_keys import parse_context_keys
@@ -69,8 +70,10 @@ class TestOrgContext:
             assert in_force() == (None, "")
 
     def test_nothing_is_in_force_outside(self):
+        before = REGISTRY.get_sample_value("saas_context_missing_total")
         with pytest.raises(NoOrganizationContext):
             current_organization_id()
+        assert REGISTRY.get_sample_value("saas_context_missing_total") == before + 1
 
     def test_another_thread_is_outside(self, alice):
         seen = []

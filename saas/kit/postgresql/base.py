@@ -11,8 +11,14 @@ from typing import Any
 
 from django.db.backends.postgresql import base
 from django.db.backends.postgresql.psycopg_any import BaseTzLoader
-from psycopg import Cursor, errors, generators, pq
+from prometheus_client import Counter
+from psycopg import Cursor, OperationalError, errors, generators, pq
 from psycopg.adapt import AdaptersMap
+
+CONNECT_FAILURES = Counter(
+    "saas_database_connect_failures",
+    "Connections that PostgreSQL or PgBouncer refused, or that came too late.",
+)
 
 
 class MomentLoader(BaseTzLoader):
@@ -34,6 +40,13 @@ class DatabaseWrapper(base.DatabaseWrapper):
             parameters["context"] = AdaptersMap(parameters["context"])
             parameters["context"].register_loader("timestamptz", MomentLoader)
         return parameters
+
+    def get_new_connection(self, conn_params: dict[str, Any]) -> Any:
+        try:
+            return super().get_new_connection(conn_params)
+        except OperationalError:
+            CONNECT_FAILURES.inc()
+            raise
 
     def is_usable(self) -> bool:
         """Whether a kept connection still works; Django asks before a request's first query.

@@ -28,7 +28,7 @@ class PageMiddleware:
 
     def __init__(self, get_response: Callable[[Request], HttpResponseBase]) -> None:
         self.get_response = get_response
-        with_messages = MessageMiddleware(get_response)  # type: ignore[arg-type]
+        with_messages = MessageMiddleware(_without_news_of_failure(get_response))  # type: ignore[arg-type]
         self.get_page: Callable[[Request], HttpResponseBase] = SessionMiddleware(with_messages)  # type: ignore[arg-type, assignment]
 
     def __call__(self, request: Request) -> HttpResponseBase:
@@ -49,6 +49,20 @@ class PageMiddleware:
         return None
 
 
+def _without_news_of_failure(
+    get_response: Callable[[Request], HttpResponseBase],
+) -> Callable[[Request], HttpResponseBase]:
+    """A view says "saved" before its transaction commits. What an error took back is not told on the next page."""
+
+    def answer(request: Request) -> HttpResponseBase:
+        response = get_response(request)
+        if response.status_code >= 400:
+            request._messages._queued_messages.clear()
+        return response
+
+    return answer
+
+
 def load_page_caller(request: Request, claims: SessionClaims) -> Caller | None:
     """Ask PostgreSQL, inside the organization's context: the page shows the person's name and organization anyway.
 
@@ -57,7 +71,7 @@ def load_page_caller(request: Request, claims: SessionClaims) -> Caller | None:
     session = live_session(session_id=claims.sid, user_id=claims.user_id)
     if session is None:
         return None
-    if not session.is_look and note_use(session):
+    if request.method in ("GET", "HEAD") and not session.is_look and note_use(session):
         browser(request).modified = True  # The cookie is sent again, with its age at zero.
     request.person = session.user
     translation.activate(session.user.locale)

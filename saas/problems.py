@@ -2,11 +2,13 @@
 
 import json
 import logging
+import re
 import sys
 import uuid
 from collections.abc import Callable
 from typing import Any
 
+from django.conf import settings
 from django.core import exceptions as django
 from django.db import InterfaceError, OperationalError, connections
 from django.http import Http404, HttpRequest, HttpResponse, UnreadablePostError
@@ -30,8 +32,13 @@ from saas.kit.errors import (
 )
 from saas.kit.redis import RedisUnavailable
 from saas.kit.serializers import field_errors
+from support.pages import staff_error_page
+from tenancy.staff import SUPPORT_ALIAS
 
 logger = logging.getLogger(__name__)
+
+# Opened by browsers alone, which make nothing of JSON.
+ADMIN = re.compile(r"/admin(?:/.*)?", re.DOTALL)
 
 CONTENT_TYPE = "application/problem+json"
 
@@ -86,6 +93,8 @@ def problem_response(request: HttpRequest, error: DomainError) -> HttpResponse:
     roll_back()
     if getattr(request, "is_page", False):
         return error_page(request, error)
+    if ADMIN.fullmatch(request.path_info) and SUPPORT_ALIAS in settings.DATABASES:
+        return staff_error_page(request, error)
     body = {
         "type": problem_type(error.code),
         "title": error.title,

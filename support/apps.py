@@ -18,7 +18,7 @@ class SupportConfig(AppConfig):
             "tenancy.search_organizations(text,integer)",
             owner="saas_lookup",
             executors=("saas_support",),
-            md5="c0612d6a2ce9b92646b42fcd7556b76c",
+            md5="155e0f7485d382f431d4bcca4cdbdc04",
         ),
         DatabaseFunction(
             "tenancy.begin_look(uuid,uuid,text)",

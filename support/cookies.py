@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass
 from datetime import timedelta
-from uuid import UUID
 
 from django.conf import settings
 from django.http import HttpRequest, HttpResponse
@@ -13,8 +12,8 @@ ADMIN_PATH = "/admin"
 
 
 @dataclass(frozen=True, slots=True)
-class IdCookie:
-    """Carries one id, signed; what it may do is asked of PostgreSQL."""
+class SignedCookie:
+    """Carries an id, signed; what it may do is asked of PostgreSQL."""
 
     kind: str
     lasts: timedelta
@@ -28,17 +27,16 @@ class IdCookie:
         # The prefix, which keeps subdomains from setting the cookie, asks for no narrower path.
         return "/" if settings.SESSION_COOKIE_SECURE else ADMIN_PATH
 
-    def read(self, request: HttpRequest) -> UUID | None:
+    def read(self, request: HttpRequest) -> str | None:
         seconds = int(self.lasts.total_seconds())
-        value = request.get_signed_cookie(
+        return request.get_signed_cookie(
             self.name, default=None, salt=f"support.{self.kind}", max_age=seconds
         )
-        return UUID(value) if value else None
 
-    def write(self, response: HttpResponse, value: UUID) -> None:
+    def write(self, response: HttpResponse, value: str) -> None:
         response.set_signed_cookie(
             self.name,
-            str(value),
+            value,
             salt=f"support.{self.kind}",
             max_age=int(self.lasts.total_seconds()),
             path=self.path,
@@ -58,5 +56,5 @@ class IdCookie:
         )
 
 
-SESSION = IdCookie("support_session", STAFF_SESSION_LASTS)
-HALF_WAY = IdCookie("support_half_way", timedelta(minutes=10))
+SESSION = SignedCookie("support_session", STAFF_SESSION_LASTS)
+HALF_WAY = SignedCookie("support_half_way", timedelta(minutes=10))

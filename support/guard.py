@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from functools import wraps
 from typing import Any, cast
+from uuid import UUID
 
 from django.db import transaction
 from django.http import HttpRequest, HttpResponse
@@ -11,15 +12,9 @@ from django.views.decorators.csrf import csrf_protect
 
 from saas.kit.errors import DomainError
 from support.cookies import SESSION
-from support.pages import page
+from support.pages import POLICY, staff_error_page
 from support.selectors import staff_of_session
 from tenancy.staff import SUPPORT_ALIAS, Staff, staff_in_force
-
-# Images as data: the QR code of a new second factor.
-POLICY = (
-    "default-src 'none'; style-src 'self'; img-src 'self' data:; form-action 'self'; base-uri 'none'; "
-    "frame-ancestors 'none'"
-)
 
 View = Callable[..., HttpResponse]
 
@@ -37,7 +32,8 @@ def open_page(view: View) -> View:
         try:
             response = view(request, **names)
         except DomainError as error:
-            response = error_page(request, error)
+            # Raised through the transaction, so that nothing of it stays.
+            response = staff_error_page(request, error)
         response.headers["Content-Security-Policy"] = POLICY
         response.headers["Cache-Control"] = "no-store"
         return response
@@ -51,11 +47,11 @@ def staff_page(view: View) -> View:
 
     @wraps(view)
     def for_staff(request: HttpRequest, **names: Any) -> HttpResponse:
-        session_id = SESSION.read(request)
-        if session_id is None:
+        cookie = SESSION.read(request)
+        if cookie is None:
             return redirect("admin:support_login")
         with transaction.atomic(using=SUPPORT_ALIAS):
-            staff = staff_of_session(session_id)
+            staff = staff_of_session(UUID(cookie))
             if staff is None:
                 return redirect("admin:support_login")
             cast(StaffRequest, request).staff = staff
@@ -66,8 +62,3 @@ def staff_page(view: View) -> View:
         return response
 
     return open_page(for_staff)
-
-
-def error_page(request: HttpRequest, error: DomainError) -> HttpResponse:
-    """Raised through the transaction, so that nothing of it stays."""
-    return page(request, "error", title=error.title, status=error.status, error=error)

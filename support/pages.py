@@ -7,7 +7,14 @@ from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 
+from saas.kit.errors import DomainError
+
 ROWS_A_PAGE = 50
+# Images as data: the QR code of a new second factor.
+POLICY = (
+    "default-src 'none'; style-src 'self'; img-src 'self' data:; form-action 'self'; base-uri 'none'; "
+    "frame-ancestors 'none'"
+)
 
 
 def page(
@@ -20,6 +27,14 @@ def page(
         "staff": getattr(request, "staff", None),
     }
     return render(request, f"support/{template}.html", context, status=status)
+
+
+def staff_error_page(request: HttpRequest, error: DomainError) -> HttpResponse:
+    response = page(request, "error", title=error.title, status=error.status, error=error)
+    for name, value in error.headers.items():
+        response.headers[name] = value
+    response.headers["Content-Security-Policy"] = POLICY
+    return response
 
 
 def rows_of_page(request: HttpRequest, rows: QuerySet[Any]) -> Page[Any]:

@@ -157,11 +157,15 @@ def note_use(session: Session) -> bool:
     now = clock.now()
     if session.last_seen_at > now - USE_NOTED_EVERY:
         return False
-    expires_at = now + settings.SIMPLE_JWT["REFRESH_TOKEN_LIFETIME"]
-    noted = Session.objects.filter(id=session.id, revoked_at=None).update(
-        last_seen_at=now, expires_at=expires_at
+    # Whoever has the row now says more of it than this would; to wait for them could be to wait for each other.
+    free = Session.objects.filter(id=session.id, revoked_at=None).select_for_update(
+        of=("self",), no_key=True, skip_locked=True
     )
-    return noted > 0
+    if free.only("id").first() is None:
+        return False
+    expires_at = now + settings.SIMPLE_JWT["REFRESH_TOKEN_LIFETIME"]
+    Session.objects.filter(id=session.id).update(last_seen_at=now, expires_at=expires_at)
+    return True
 
 
 @transaction.atomic

@@ -29,6 +29,8 @@ class Request(HttpRequest):
     claims: Any | None
     token_error: Exception | None
     profile: Any | None
+    # Django's, with what pages say on the next one.
+    _messages: Any
     read_only_from_now_on: Callable[[], None]
 
 

@@ -145,7 +145,8 @@ class Form:
             self.refuse(error)
 
     def refuse(self, error: DomainError) -> None:
-        self.status, self._headers = error.status, error.headers
+        # 401 asks for credentials in a header (RFC 9110, 15.5.2), which no page takes.
+        self.status, self._headers = (403 if error.status == 401 else error.status), error.headers
         for entry in error.extra.get("errors", ()):
             name = entry.get("pointer", "#").removeprefix("#/")
             self.errors.setdefault(name if name in self.names else "", []).append(entry["detail"])

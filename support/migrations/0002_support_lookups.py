@@ -28,9 +28,10 @@ LANGUAGE sql VOLATILE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 AS $$
     SELECT tenancy.write_support_audit('search', NULL, '', query, jsonb_build_object('skip', skip));
+    -- Who has switched support off is found, and none of its people is named.
     SELECT o.id, o.slug::text, o.name::text, o.plan::text, o.access::text, o.support_allowed, (
         SELECT min(u.email::text) FROM public.accounts_user u
-        WHERE u.organization_id = o.id AND starts_with(u.email_key, lower(btrim(query)))
+        WHERE u.organization_id = o.id AND o.support_allowed AND starts_with(u.email_key, lower(btrim(query)))
     )
     FROM public.tenancy_organization o
     WHERE o.id <> '00000000-0000-0000-0000-000000000001' AND length(btrim(query)) >= 3 AND (

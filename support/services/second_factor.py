@@ -44,6 +44,28 @@ def unconfirmed_secret(user_id: UUID) -> str | None:
     return None if factor.confirmed_at else unseal(SEALED_FOR, factor.secret).decode()
 
 
+def half_way(user_id: UUID) -> str:
+    """What a browser holds between password and code. A new password, or a second factor that was reset, voids it."""
+    unconfirmed_secret(user_id)
+    return f"{user_id}:{_state(user_id)}"
+
+
+def who_is_half_way(held: str) -> UUID | None:
+    """The staff member's id, if what `half_way` gave still holds."""
+    user_id, _, state = held.partition(":")
+    if not user_id or not _is_same(state, _state(UUID(user_id))):
+        return None
+    return UUID(user_id)
+
+
+def _state(user_id: UUID) -> str:
+    with org_context(SUPPORT_ORGANIZATION_ID):
+        user = User.objects.filter(id=user_id, is_staff=True, deactivated_at=None).first()
+        factor = SecondFactor.objects.filter(user_id=user_id).first()
+    made_of = f"{user and user.password}:{factor and factor.id}"
+    return salted_hmac("support.half-way", made_of, algorithm="sha256").hexdigest()
+
+
 def confirm_second_factor(*, user_id: UUID, code: str) -> list[str]:
     """Take the first code of a new second factor; returns the recovery codes, which nobody sees again.
 

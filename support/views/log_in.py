@@ -22,8 +22,10 @@ from support.pages import page
 from support.services.second_factor import (
     WrongCode,
     confirm_second_factor,
+    half_way,
     unconfirmed_secret,
     use_second_factor,
+    who_is_half_way,
 )
 
 
@@ -38,14 +40,14 @@ def log_in(request: HttpRequest) -> HttpResponse:
     except (InvalidCredentials, TooManyAttempts) as error:
         return _refused(request, "log_in", error, title="Log in", form=form)
     response = redirect("admin:support_second_factor")
-    HALF_WAY.write(response, user_id)
+    HALF_WAY.write(response, half_way(user_id))
     return response
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
 @open_page
 def second_factor(request: HttpRequest) -> HttpResponse:
-    user_id = HALF_WAY.read(request)
+    user_id = who_is_half_way(HALF_WAY.read(request) or "")
     if user_id is None:
         return redirect("admin:support_login")
     form = CodeForm(request.POST if request.method == "POST" else None)
@@ -68,7 +70,7 @@ def _pass(request: HttpRequest, user_id: UUID, code: str, *, is_new: bool) -> Ht
         response = redirect("admin:index")
     device = Device(ip=client_address(request), user_agent=request.headers.get("User-Agent", ""))
     session = open_staff_session(user_id=user_id, device=device)
-    SESSION.write(response, session.id)
+    SESSION.write(response, str(session.id))
     HALF_WAY.remove(response)
     return response
 
@@ -83,7 +85,8 @@ def _refused(
     request: HttpRequest, template: str, error: DomainError, *, title: str, form: forms.Form, **context: Any
 ) -> HttpResponse:
     form.add_error(None, error.detail)
-    response = page(request, template, title=title, status=error.status, form=form, **context)
+    status = 403 if error.status == 401 else error.status
+    response = page(request, template, title=title, status=status, form=form, **context)
     for name, value in error.headers.items():
         response.headers[name] = value
     return response
@@ -93,7 +96,7 @@ def _refused(
 @open_page
 def log_out(request: HttpRequest) -> HttpResponse:
     response = redirect("admin:support_login")
-    if session_id := SESSION.read(request):
-        end_staff_session(session_id=session_id)
+    if cookie := SESSION.read(request):
+        end_staff_session(session_id=UUID(cookie))
     SESSION.remove(response)
     return response

@@ -1,9 +1,15 @@
 """A person's own account: profile and sessions."""
 
+import os
+from concurrent.futures import ThreadPoolExecutor
+
+import psycopg
+from django.db import connections
+
 from accounts.models import User
 from tenancy.context import org_context
 from tests.accounts.asking import queries
-from tests.pages.browsing import assert_page, browser_of
+from tests.pages.browsing import TOKEN, assert_page, browser_of
 
 
 def person(of):
@@ -111,3 +117,44 @@ class TestSessions:
         with queries() as many:
             browser.get("/account/sessions")
         assert len(many) == len(few) == 2
+
+
+FAILING_COMMIT = """
+CREATE FUNCTION public.fail() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'disk full'; END $$;
+CREATE CONSTRAINT TRIGGER fail AFTER UPDATE ON accounts_user DEFERRABLE INITIALLY DEFERRED
+    FOR EACH ROW EXECUTE FUNCTION public.fail()
+"""
+
+
+def test_what_a_failed_commit_took_back_is_not_told_as_done(alice, owner_connection):
+    browser = browser_of(alice)
+    owner_connection.execute(FAILING_COMMIT)
+    try:
+        assert browser.send("/account", {"name": "Al"}).status_code == 500
+    finally:
+        owner_connection.execute("DROP TRIGGER fail ON accounts_user; DROP FUNCTION public.fail()")
+    page = browser.get("/account").text
+    assert "saved" not in page
+    assert 'value="Al"' not in page
+
+
+class TestNotingUse:
+    def test_it_waits_for_nobody(self, alice, owner_connection):
+        """Who has the session's row may wait for this request in turn."""
+        browser = browser_of(alice)
+        owner_connection.execute("UPDATE accounts_session SET last_seen_at = now() - interval '2 hours'")
+        with ThreadPoolExecutor(1) as thread, psycopg.connect(os.environ["OWNER_DATABASE_URL"]) as other:
+            other.execute("SELECT id FROM accounts_session FOR UPDATE")
+            answer = thread.submit(lambda: (browser.get("/account"), connections.close_all()))
+            try:
+                assert answer.result(timeout=20)[0].status_code == 200
+            finally:
+                other.rollback()
+
+    def test_a_form_notes_none(self, alice, owner_connection):
+        browser = browser_of(alice)
+        token = TOKEN.search(browser.get("/account").text)[1]
+        owner_connection.execute("UPDATE accounts_session SET last_seen_at = now() - interval '2 hours'")
+        before = owner_connection.execute("SELECT last_seen_at FROM accounts_session").fetchall()
+        browser.post("/account", {"name": "Al", "csrfmiddlewaretoken": token})
+        assert owner_connection.execute("SELECT last_seen_at FROM accounts_session").fetchall() == before

@@ -69,7 +69,7 @@ class TestRegister:
         assert_page(browser.get("/mail-sent"), 200, "Look into your mailbox")
         do_what_was_asked(owner_connection)
         response = browser.send("/login", {"email": "peter@initech.example", "password": PASSWORD})
-        assert_page(response, 401, "password is wrong")
+        assert_page(response, 403, "password is wrong")
 
     def test_markup_is_shown_as_it_was_typed(self, browser):
         response = browser.send("/register", {**NEW, "org": "<script>x</script>", "email": ""})
@@ -92,7 +92,7 @@ class TestLogIn:
     def test_wrong_credentials_look_the_same(self, browser, alice, fields):
         typed = {"email": alice.user.email, "password": PASSWORD, **fields}
         response = browser.send("/login", typed)
-        assert_page(response, 401, "The email address or the password is wrong", f'value="{typed["email"]}"')
+        assert_page(response, 403, "The email address or the password is wrong", f'value="{typed["email"]}"')
         assert fields.get("password", PASSWORD) not in response.text
         assert not browser.session_cookie
 

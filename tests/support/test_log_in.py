@@ -1,6 +1,7 @@
 """Two factors, each with its limits, and a session that ends by itself."""
 
 import re
+from io import StringIO
 
 import pytest
 from django.core.management import CommandError, call_command
@@ -9,7 +10,9 @@ from django.test import Client
 
 from accounts.hashers import BulkheadPasswordHasher
 from accounts.models import Session, User
+from accounts.services.staff import deactivate_staff, set_staff_password
 from support.models import SecondFactor
+from support.services.second_factor import reset_second_factor
 from tenancy.context import org_context
 from tenancy.models import SUPPORT_ORGANIZATION_ID
 from tests.conftest import PASSWORD
@@ -46,7 +49,7 @@ class TestFirstLogIn:
 
     def test_a_wrong_code_enrols_nothing(self, sam):
         sam.give_password()
-        assert sam.give_code("000000").status_code == 401
+        assert sam.give_code("000000").status_code == 403
         assert factor().confirmed_at is None
         assert not is_in(sam)
 
@@ -57,10 +60,91 @@ class TestFirstLogIn:
             assert not Session.objects.exists()
 
 
+class TestHalfWay:
+    """Between password and code a browser holds a cookie, which is worth no more than what it was given for."""
+
+    def test_a_new_password_voids_it(self, sam):
+        sam.give_password()
+        set_staff_password(email=sam.user.email, password="another-long-secret")
+        assert sam.give_code(sam.code()).headers["Location"] == "/admin/login"
+        assert not is_in(sam)
+
+    def test_a_second_factor_that_was_reset_voids_it(self, desk):
+        """Or whoever knows the password could enrol in the staff member's place."""
+        desk.give_password()
+        reset_second_factor(email=desk.user.email)
+        assert desk.get("/admin/login/second-factor").headers["Location"] == "/admin/login"
+
+    def test_a_deactivation_voids_it(self, sam):
+        sam.give_password()
+        deactivate_staff(email=sam.user.email)
+        assert sam.give_code(sam.code()).headers["Location"] == "/admin/login"
+
+
+class TestOperations:
+    @pytest.fixture(autouse=True)
+    def terminal(self, monkeypatch):
+        monkeypatch.setattr("sys.stdin", StringIO("another-long-secret\n"))
+
+    def test_deactivate_and_reactivate(self, desk, capsys):
+        call_command("support_users", "deactivate", "SAM@support.example")
+        assert not is_in(desk)
+        assert desk.give_password().status_code == 403
+        call_command("support_users", "reactivate", desk.user.email)
+        assert not is_in(desk), "its sessions stay ended"
+        assert desk.give_password().status_code == 302
+        assert "sessions" in capsys.readouterr().out
+
+    def test_a_new_password_ends_sessions(self, desk):
+        call_command("support_users", "password", desk.user.email)
+        assert not is_in(desk)
+        assert desk.give_password().status_code == 403
+        assert desk.give_password("another-long-secret").status_code == 302
+
+    def test_a_weak_password_is_refused(self, desk, monkeypatch):
+        monkeypatch.setattr("sys.stdin", StringIO("short\n"))
+        with pytest.raises(CommandError, match="at least 8"):
+            call_command("support_users", "password", desk.user.email)
+        assert is_in(desk)
+
+    @pytest.mark.parametrize("what", ["deactivate", "reactivate", "password"])
+    def test_nobody_else_is_one(self, what, alice, monkeypatch):
+        for email in ("nobody@support.example", alice.user.email):
+            monkeypatch.setattr("sys.stdin", StringIO("another-long-secret\n"))
+            with pytest.raises(CommandError, match="no staff member"):
+                call_command("support_users", what, email)
+
+
+class TestErrors:
+    """A browser opens the admin: what goes wrong there is a page."""
+
+    def test_a_forged_form(self):
+        answer = Client(enforce_csrf_checks=True).post("/admin/login", {})
+        assert (answer.status_code, answer.headers["Content-Type"]) == (403, "text/html; charset=utf-8")
+        assert "token does not fit" in text_of(answer)
+
+    def test_what_is_not_there(self, desk):
+        answer = desk.get("/admin/no/such/place")
+        assert (answer.status_code, answer.headers["Content-Type"]) == (404, "text/html; charset=utf-8")
+
+    def test_a_database_that_is_away(self, desk):
+        settings = connections["support"].settings_dict
+        port = settings["PORT"]
+        connections["support"].close()
+        settings["PORT"] = 1
+        try:
+            answer = desk.get("/admin")
+        finally:
+            connections["support"].close()
+            settings["PORT"] = port
+        assert (answer.status_code, answer.headers["Content-Type"]) == (503, "text/html; charset=utf-8")
+        assert answer.headers["Retry-After"]
+
+
 class TestPassword:
     @pytest.mark.parametrize("password", ["wrong-password", ""])
     def test_a_wrong_one_is_refused(self, sam, password):
-        assert sam.give_password(password).status_code in (200, 401)
+        assert sam.give_password(password).status_code in (200, 403)
         assert sam.give_code(sam.code()).headers["Location"] == "/admin/login"
 
     def test_a_customer_is_refused_like_somebody_unknown(self, sam, alice):
@@ -68,13 +152,13 @@ class TestPassword:
             sam.post("/admin/login", email=email, password=PASSWORD)
             for email in ("alice@acme.example", "nobody@acme.example")
         ]
-        assert [answer.status_code for answer in answers] == [401, 401]
+        assert [answer.status_code for answer in answers] == [403, 403]
         assert "wrong" in text_of(answers[0])
 
     def test_a_deactivated_staff_member_is_refused(self, sam):
         with org_context(SUPPORT_ORGANIZATION_ID):
             User.objects.update(deactivated_at="2026-01-01T00:00Z")
-        assert sam.give_password().status_code == 401
+        assert sam.give_password().status_code == 403
 
     def test_an_unknown_address_hashes_too(self, sam, monkeypatch):
         hashed = []
@@ -87,7 +171,7 @@ class TestPassword:
 
     def test_five_failures_block_even_the_right_one(self, sam):
         for _ in range(5):
-            assert sam.give_password("wrong-password").status_code == 401
+            assert sam.give_password("wrong-password").status_code == 403
         blocked = sam.give_password()
         assert blocked.status_code == 429
         assert int(blocked.headers["Retry-After"]) <= 30
@@ -106,10 +190,10 @@ class TestCode:
         return desk
 
     def test_a_used_code_is_refused(self, enrolled):
-        assert enrolled.give_code(enrolled.code()).status_code == 401
+        assert enrolled.give_code(enrolled.code()).status_code == 403
         assert not is_in(enrolled)
 
-    @pytest.mark.parametrize(("steps", "status"), [(-1, 302), (0, 302), (1, 302), (-2, 401), (2, 401)])
+    @pytest.mark.parametrize(("steps", "status"), [(-1, 302), (0, 302), (1, 302), (-2, 403), (2, 403)])
     def test_it_may_be_a_step_early_or_late(self, enrolled, steps, status):
         with org_context(SUPPORT_ORGANIZATION_ID):
             SecondFactor.objects.update(last_step=0)
@@ -118,19 +202,19 @@ class TestCode:
     def test_one_earlier_than_the_last_is_refused(self, enrolled):
         assert enrolled.give_code(enrolled.code(steps=1)).status_code == 302
         enrolled.give_password()
-        assert enrolled.give_code(enrolled.code(steps=-1)).status_code == 401
+        assert enrolled.give_code(enrolled.code(steps=-1)).status_code == 403
 
     def test_a_recovery_code_works_once(self, enrolled):
         code = enrolled.recovery_codes[3]
         assert enrolled.give_code(f" {code[:6].upper()}-{code[6:]}").status_code == 302
         assert is_in(enrolled)
         enrolled.give_password()
-        assert enrolled.give_code(code).status_code == 401
+        assert enrolled.give_code(code).status_code == 403
         assert len(factor().recovery_codes) == 9
 
     def test_five_failures_block_even_the_right_one(self, enrolled):
         for _ in range(5):
-            assert enrolled.give_code("000000").status_code == 401
+            assert enrolled.give_code("000000").status_code == 403
         assert enrolled.give_code(enrolled.recovery_codes[0]).status_code == 429
 
     def test_without_the_password_it_opens_nothing(self, desk):
@@ -221,7 +305,7 @@ class TestResetSecondFactor:
         call_command("reset_second_factor", "SAM@support.example")
         assert not is_in(desk)
         desk.give_password()
-        assert desk.give_code(desk.code(steps=1)).status_code == 401
+        assert desk.give_code(desk.code(steps=1)).status_code == 403
         assert "QR code" in desk.get("/admin/login/second-factor").content.decode()
 
     def test_it_says_that_there_is_no_such_staff_member(self, alice):

@@ -8,6 +8,7 @@ from django.db import connections
 from django.test.utils import CaptureQueriesContext
 
 from accounts.models import Session, User
+from accounts.services.members import set_support_allowed
 from billing.models import Customer, StripeEvent, Subscription
 from tenancy.context import org_context
 from tenancy.mails import queue_mail
@@ -94,6 +95,13 @@ class TestSearch:
         page = text_of(desk.get("/admin", q=query))
         assert "Acme" in page
         assert "Globex" not in page
+
+    def test_nobody_is_named_where_support_is_switched_off(self, desk, alice):
+        with org_context(alice.organization_id):
+            set_support_allowed(is_allowed=False, by=alice.user.id)
+        found = text_of(desk.get("/admin", q=alice.user.email))
+        assert "Acme" in found
+        assert found.count(alice.user.email) == 0
 
     def test_each_is_logged(self, desk, alice, owner_connection):
         desk.get("/admin", q="alice@acme.example")

@@ -173,6 +173,7 @@ FACTS = {
     "currency": "usd",
     "trial_end": "2026-03-31T23:30:00+00:00",
     "period_end": "2026-04-30T23:30:00+00:00",
+    "due_at": "2026-05-31T23:30:00+00:00",
     "invoice_url": "https://pay.example/in_1",
 }
 

@@ -6,10 +6,11 @@ from uuid import UUID
 from django.db import IntegrityError, transaction
 from django.utils.translation import gettext_lazy as _
 
+from accounts.issuing import LookToken, issue_look_token
 from accounts.links import InvalidLink, read_link
 from accounts.models import Session, User
 from accounts.services.sessions import Device
-from accounts.tokens import LookToken, SessionClaims, issue_look_token
+from accounts.tokens import SessionClaims
 from saas.kit import clock
 from saas.kit.errors import DomainError
 from tenancy.context import org_context

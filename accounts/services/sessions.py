@@ -12,9 +12,10 @@ from django.db import transaction
 from django.db.models import QuerySet
 
 from accounts import metrics
+from accounts.issuing import TokenPair, issue_tokens
 from accounts.models import Session, User
 from accounts.selectors import live_sessions
-from accounts.tokens import Claims, SessionClaims, TokenPair, issue_tokens, remaining_seconds
+from accounts.tokens import Claims, SessionClaims, remaining_seconds
 from saas.kit import clock, gate
 from saas.kit.errors import DomainError, NotFound
 from saas.kit.redis import RedisUnavailable

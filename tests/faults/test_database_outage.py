@@ -11,6 +11,7 @@ def redis_state(request, stack, alice):
     assert stack.all_workers(alice) == {200}
     if request.param == "redis stopped":
         stack.stop_redis()
+    return request.param
 
 
 def assert_unavailable(answer):
@@ -19,12 +20,16 @@ def assert_unavailable(answer):
     assert int(answer.headers["Retry-After"]) > 0
 
 
+def sessions(stack, person):
+    """Always read from PostgreSQL."""
+    return stack.ask("GET", "/auth/sessions", token=person.access_token)
+
+
 def every_way_in(stack, person):
     login = {"email": person.user.email, "password": PASSWORD}
     registration = {"email": "new@example.com", "password": PASSWORD, "org": "New"}
     return [
-        stack.me(person),
-        stack.ask("GET", "/auth/sessions", token=person.access_token),
+        sessions(stack, person),
         stack.ask("POST", "/auth/login", login),
         stack.ask("POST", "/auth/register", registration),
         stack.ask("POST", "/auth/refresh", {"refresh_token": person.refresh_token}),
@@ -42,13 +47,23 @@ class TestCut:
         assert (health.status, health.body["status"]) == (503, "down")
         assert stack.ask("GET", "/health/live").status == 200
         stack.proxy.mend()
+        assert sessions(stack, alice).status == 200
         assert stack.all_workers(alice) == {200}
         assert eventually(lambda: stack.ask("GET", "/health").status == 200)
+
+    def test_a_profile_is_read_for_as_long_as_redis_vouches_for_it(self, stack, alice, redis_state):
+        stack.proxy.cut()
+        if redis_state == "redis up":
+            assert stack.me(alice).status == 200
+            with stack.redis() as redis:
+                redis.flushall()
+        assert_unavailable(stack.me(alice))
 
     def test_a_log_out_that_failed_has_ended_nothing(self, stack, alice):
         stack.proxy.cut()
         assert stack.log_out(alice) == 503
         stack.proxy.mend()
+        assert sessions(stack, alice).status == 200
         assert stack.all_workers(alice) == {200}
         assert stack.log_out(alice) == 200
         assert stack.all_workers(alice) == {401}
@@ -59,7 +74,8 @@ class TestSilent:
     def test_the_wait_is_bounded_and_it_recovers(self, stack, alice):
         """Whoever asks gives up after 30 seconds, so an answer is the proof of a bound."""
         stack.proxy.silence()
-        assert_unavailable(stack.me(alice))
+        assert_unavailable(sessions(stack, alice))
         assert_unavailable(stack.ask("POST", "/auth/refresh", {"refresh_token": alice.refresh_token}))
         stack.proxy.mend()
+        assert sessions(stack, alice).status == 200
         assert stack.all_workers(alice) == {200}

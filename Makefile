@@ -2,7 +2,8 @@
 
 PYTHON ?= python3
 VENV ?= .venv
-PYTEST_ARGS ?= -n 2
+# By file, so that a file's servers are started once.
+PYTEST_ARGS ?= -n 2 --dist loadfile
 BENCH ?= quick
 ARGS ?= help
 BIN := $(abspath $(VENV))/bin

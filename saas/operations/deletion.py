@@ -52,11 +52,13 @@ def _require(organization_id: UUID) -> Organization:
 
 
 def cancel(organization_id: UUID) -> None:
-    """Raises OperationRefused if nothing is scheduled."""
+    """Raises OperationRefused if nothing is scheduled, or if it is due: the removal may have begun."""
     with org_context(organization_id):
         deletion = OrganizationDeletion.objects.select_for_update().first()
         if deletion is None:
             raise OperationRefused(f"no deletion of {organization_id} is scheduled")
+        if deletion.due_at <= clock.now():
+            raise OperationRefused(f"the deletion of {organization_id} is due: it can't be taken back any more")
         deletion.delete()
         queue_mail_to_owners("saas/deletion_cancelled", occasion=deletion.due_at.isoformat())
 

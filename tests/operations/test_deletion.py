@@ -65,6 +65,15 @@ class TestSchedule:
             assert not OrganizationDeletion.objects.exists()
             assert Mail.objects.filter(message="saas/deletion_cancelled").exists()
 
+    def test_once_it_is_due_it_cant_be_taken_back(self, alice):
+        run(alice.organization_id)
+        make_due(alice.organization_id)
+        with pytest.raises(CommandError, match="due: it can't be taken back"):
+            run(alice.organization_id, "--cancel")
+        with org_context(alice.organization_id):
+            assert OrganizationDeletion.objects.exists()
+            assert not Mail.objects.filter(message="saas/deletion_cancelled").exists()
+
     @pytest.mark.parametrize(
         ("arguments", "complaint"),
         [

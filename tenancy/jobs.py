@@ -8,6 +8,7 @@ other task is refused, a library's included.
 
 import functools
 import inspect
+import logging
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from datetime import datetime
@@ -24,6 +25,8 @@ from procrastinate.worker import Worker
 
 from tenancy.context import current_organization_id, org_context
 from tenancy.database import violated_constraint
+
+logger = logging.getLogger(__name__)
 
 DEFER = "SELECT tenancy.defer_job(%s, %s, %s, %s, %s, %s::jsonb, %s)"
 STAMP = "SELECT organization_id FROM procrastinate_jobs WHERE id = %s"
@@ -64,7 +67,7 @@ def prepare_app(app: App) -> None:
     for name, task in list(app.tasks.items()):
         if task.func.__module__.startswith("procrastinate."):
             del app.tasks[name]
-    app.worker_defaults["worker_middleware"] = [refuse_misplaced_job]
+    app.worker_defaults["worker_middleware"] = [refuse_misplaced_job, log_failed_try]
 
 
 async def refuse_misplaced_job(
@@ -77,6 +80,16 @@ async def refuse_misplaced_job(
         whose = "an organization" if is_stamped else "nobody"
         raise MisplacedJob(f"job {context.job.id} of {context.job.task_name!r} was enqueued by {whose}")
     return await run_job()
+
+
+async def log_failed_try(run_job: Callable[[], Awaitable[Any]], context: JobContext, worker: Worker) -> Any:
+    """Around every job: the library tells of the last try alone, and that may be three days from now."""
+    try:
+        return await run_job()
+    except Exception:
+        job = context.job
+        logger.warning("Try %d of job %s (%s) failed", job.attempts + 1, job.id, job.task_name, exc_info=True)
+        raise
 
 
 def defer(

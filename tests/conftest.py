@@ -86,14 +86,18 @@ def manage(*arguments, database=None, check=True, **variables):
     if database:
         for name in settings.DATABASE_ROLES.values():
             environment[name] = with_database(environment[name], database)
-    return subprocess.run(
+    done = subprocess.run(
         [sys.executable, "manage.py", *arguments],
         env=environment,
         cwd=settings.BASE_DIR,
-        check=check,
         capture_output=True,
         text=True,
     )
+    # A test that fails shows it.
+    sys.stderr.write(done.stderr)
+    if check:
+        done.check_returncode()
+    return done
 
 
 def copy_database(superuser_url, name, template=TEMPLATE):

@@ -9,6 +9,7 @@ from tenancy.context import org_context
 from tenancy.mails import MailInQueue, resend_mail
 from tenancy.models import Mail, MailState
 from tests.conftest import manage
+from tests.project.launching import eventually
 from tests.support.desk import rows_of_audit, text_of
 
 
@@ -133,13 +134,17 @@ class TestMails:
             Mail.objects.update(state=state, error="refused", crashes=2)
             before = Mail.objects.get()
         assert desk.act(acme, "resend_mail", before.id).status_code == 302
-        work()
-        # What the first job enqueued.
-        work()
+
+        def is_sent_again():
+            work()
+            with org_context(acme):
+                return Mail.objects.filter(state=MailState.SENT).exclude(message_id=before.message_id).exists()
+
+        # The first job enqueues the second, and each may need another try.
+        assert eventually(is_sent_again, seconds=60)
         with org_context(acme):
             mail = Mail.objects.get()
-        assert (mail.state, mail.error, mail.crashes) == (MailState.SENT, "", 0)
-        assert mail.message_id != before.message_id
+        assert (mail.error, mail.crashes) == ("", 0)
         assert mail.sent_at > before.sent_at
 
     def test_one_in_the_queue_is_left_alone(self, acme):

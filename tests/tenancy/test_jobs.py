@@ -90,6 +90,13 @@ class TestWorker:
         status = owner_connection.execute("SELECT status::text FROM procrastinate_jobs WHERE id = %s", [job])
         assert status.fetchone() == ("failed",)
 
+    def test_a_try_that_failed_is_logged_while_others_are_left(self, alice, owner_connection):
+        done = manage("worker", "--once", EMAIL_FILE_PATH="/dev/null/mail")
+        assert "Try 1 of job" in done.stderr
+        assert "(send_mail) failed" in done.stderr
+        assert "/dev/null/mail" in done.stderr
+        assert owner_connection.execute(JOBS).fetchall()[0] == ("send_mail", "todo", alice.organization_id)
+
 
 def test_an_organizations_task_runs_inside_its_context(alice, charlie):
     seen = []

@@ -1,6 +1,7 @@
 """gunicorn's configuration: gunicorn -c deploy/gunicorn.conf.py saas.wsgi:application
 
-It reads the settings once, in the master: restart the master for new code or settings, a HUP is not enough.
+The master reads code and settings once; a HUP only renews the workers. For new ones start a second master on the same
+port, then end the first: docs/deployment.md. (USR2 does not work with sockets of the workers' own.)
 """
 
 import os
@@ -16,6 +17,7 @@ if MADE_METRICS_DIR:
 METRICS_DIR = Path(os.environ["PROMETHEUS_MULTIPROC_DIR"])
 
 import gunicorn.glogging  # noqa: E402
+from gunicorn.workers.gthread import ThreadWorker  # noqa: E402
 from prometheus_client.multiprocess import mark_process_dead  # noqa: E402
 
 from saas import settings  # noqa: E402
@@ -24,12 +26,12 @@ from saas.kit import environment as env  # noqa: E402
 host = env.text("HOST", "127.0.0.1")
 port = env.integer("PORT", 8000, minimum=1, maximum=65535)
 bind = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-# With gthread and keep-alive, one shared listening socket sometimes halves the throughput (docs/performance.md). The
-# price: a HUP under load resets connections that wait at a worker's own socket.
+# With gthread and keep-alive, one shared listening socket sometimes halves the throughput (docs/performance.md).
 reuse_port = True
+# A worker has a socket of its own from its first moment: it must not load the application while clients wait at it.
+preload_app = True
 
 workers = settings.WEB_WORKERS
-worker_class = "gthread"
 threads = settings.WEB_THREADS
 worker_tmp_dir = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
 # A worker that leaks is a fault to find; recycling would hide it and cut keep-alive connections.
@@ -46,6 +48,26 @@ limit_request_field_size = 8190
 # Nobody: TRUSTED_PROXY_COUNT alone says how far X-Forwarded-* is believed, and Django reads it.
 forwarded_allow_ips = ""
 control_socket_disable = True
+
+
+class Worker(ThreadWorker):  # type: ignore[misc]
+    """Threads, as gunicorn's own; but whoever waits at the worker's socket when it stops is still served."""
+
+    def set_accept_enabled(self, enabled: bool) -> None:
+        super().set_accept_enabled(enabled)
+        if self.alive or enabled:
+            return
+        for listener in self.sockets:
+            connections = -1
+            while connections != self.nr_conns:
+                connections = self.nr_conns
+                self.accept(listener)
+            # At once, not once the last request is answered: the kernel would still send clients here.
+            listener.close()
+        self.sockets = []
+
+
+worker_class = Worker
 
 
 class Logger(gunicorn.glogging.Logger):
@@ -70,10 +92,8 @@ logconfig_dict: dict[str, Any] = {
 def on_starting(server: Any) -> None:
     """Counters of an earlier run would be added to this one's."""
     METRICS_DIR.mkdir(parents=True, exist_ok=True)
-    # A new master that takes over from a running one shares its directory.
-    if "GUNICORN_PID" not in os.environ:
-        for file in METRICS_DIR.glob("*.db"):
-            file.unlink(missing_ok=True)
+    for file in METRICS_DIR.glob("*.db"):
+        file.unlink(missing_ok=True)
 
 
 def child_exit(server: Any, worker: Any) -> None:

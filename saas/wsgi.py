@@ -4,7 +4,7 @@ import os
 from django.core import checks
 from django.core.management.base import SystemCheckError
 from django.core.wsgi import get_wsgi_application
-from django.db import OperationalError
+from django.db import OperationalError, connections
 
 from saas.checks import SETTINGS
 from tenancy.database import verify_runtime_role
@@ -21,6 +21,9 @@ def refuse_unsafe_start() -> None:
         verify_runtime_role()
     except OperationalError as error:
         logger.warning("PostgreSQL can't be reached yet: %s", error)
+    finally:
+        # gunicorn's workers are forks of this process: two of them on one connection would mix up their answers.
+        connections.close_all()
 
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "saas.settings")

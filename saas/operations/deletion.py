@@ -58,7 +58,9 @@ def cancel(organization_id: UUID) -> None:
         if deletion is None:
             raise OperationRefused(f"no deletion of {organization_id} is scheduled")
         if deletion.due_at <= clock.now():
-            raise OperationRefused(f"the deletion of {organization_id} is due: it can't be taken back any more")
+            raise OperationRefused(
+                f"the deletion of {organization_id} is due: it can't be taken back any more"
+            )
         deletion.delete()
         queue_mail_to_owners("saas/deletion_cancelled", occasion=deletion.due_at.isoformat())
 

@@ -1,6 +1,7 @@
 import pytest
 from django.core.checks import run_checks
 
+import saas.urls  # noqa: F401 - as development loads it, before a test says that this is production
 from saas.checks import SETTINGS
 
 GOOD = {

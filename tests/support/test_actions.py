@@ -138,7 +138,9 @@ class TestMails:
         def is_sent_again():
             work()
             with org_context(acme):
-                return Mail.objects.filter(state=MailState.SENT).exclude(message_id=before.message_id).exists()
+                return (
+                    Mail.objects.filter(state=MailState.SENT).exclude(message_id=before.message_id).exists()
+                )
 
         # The first job enqueues the second, and each may need another try.
         assert eventually(is_sent_again, seconds=60)

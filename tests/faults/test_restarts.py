@@ -1,0 +1,63 @@
+"""New workers, a new release and its migration, under load: no request is lost, and no write."""
+
+import signal
+import time
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from accounts.models import User
+from tenancy.context import org_context
+from tests.conftest import make_owner, manage
+from tests.faults.clients import Clients
+from tests.project.launching import eventually
+from tests.project.serving import running
+
+WORKERS = 2
+CLIENTS = 40
+REQUESTS = 20_000
+LAST = {"tenancy": "0007"}
+
+
+@pytest.fixture
+def people():
+    return [make_owner(f"ada{number}@example.com", f"Engine {number}", "Ada") for number in range(CLIENTS)]
+
+
+def children(pid):
+    path = Path(f"/proc/{pid}/task/{pid}/children")
+    return {int(child) for child in path.read_text().split()} if path.exists() else set()
+
+
+def renew_workers(server):
+    before = children(server.process.pid)
+    server.process.send_signal(signal.SIGHUP)
+    assert eventually(lambda: len(now := children(server.process.pid)) == WORKERS and not before & now)
+
+
+def migrate():
+    for app, migration in LAST.items():
+        manage("migrate", "--no-input", app, migration)
+    manage("migrate", "--no-input")
+
+
+def test_no_request_is_lost(tmp_path, people):
+    size = {"WEB_WORKERS": str(WORKERS)}
+    with ExitStack() as new, running(tmp_path / "old", **size) as old, Clients(old.port, people) as clients:
+        for _ in range(3):
+            renew_workers(old)
+            time.sleep(1)
+        migrate()
+        # A release: a new master takes the same port, then the old one ends.
+        master = new.enter_context(running(tmp_path / "new", port=old.port, **size))
+        assert eventually(lambda: len(children(master.process.pid)) == WORKERS)
+        old.process.terminate()
+        assert old.process.wait(60) == 0
+        assert eventually(lambda: clients.asked >= REQUESTS, seconds=300)
+        clients.stop()
+    assert clients.failures == []
+    assert clients.answers.keys() == {200}
+    for person in people:
+        with org_context(person.organization_id):
+            assert User.objects.get().name == clients.names[person.user.id]

@@ -86,6 +86,15 @@ STATIC_URL = "/static/"
 STATIC_ROOT = env.text("STATIC_ROOT", "" if IS_DEVELOPMENT else str(BASE_DIR / ".local" / "static")) or None
 STATICFILES_DIRS = [BASE_DIR / "static"]
 WHITENOISE_USE_FINDERS = IS_DEVELOPMENT
+# Outside development a file's name holds its content's hash, so that clients keep it for good.
+STORAGES = {
+    "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
+    "staticfiles": {
+        "BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"
+        if IS_DEVELOPMENT
+        else "whitenoise.storage.CompressedManifestStaticFilesStorage"
+    },
+}
 LANGUAGE_CODE = "en"
 LANGUAGES = [("en", "English"), ("de", "Deutsch")]
 FORMAT_MODULE_PATH = "saas.formats"

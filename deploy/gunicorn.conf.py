@@ -20,7 +20,7 @@ import gunicorn.glogging  # noqa: E402
 from gunicorn.workers.gthread import ThreadWorker  # noqa: E402
 from prometheus_client.multiprocess import mark_process_dead  # noqa: E402
 
-from saas import settings  # noqa: E402
+from saas import observability, settings  # noqa: E402
 from saas.kit import environment as env  # noqa: E402
 
 host = env.text("HOST", "127.0.0.1")
@@ -94,6 +94,10 @@ def on_starting(server: Any) -> None:
     METRICS_DIR.mkdir(parents=True, exist_ok=True)
     for file in METRICS_DIR.glob("*.db"):
         file.unlink(missing_ok=True)
+
+
+def post_fork(server: Any, worker: Any) -> None:
+    observability.start()
 
 
 def child_exit(server: Any, worker: Any) -> None:

@@ -266,6 +266,9 @@ SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if TRUSTED_PROXY_C
 SECURE_SSL_REDIRECT = env.boolean("SECURE_SSL_REDIRECT", not IS_DEVELOPMENT)
 SECURE_REDIRECT_EXEMPT = [r"^health", r"^metrics"]
 
+# Off while empty: saas/observability.py
+SENTRY_DSN = env.text("SENTRY_DSN")
+
 PROMETHEUS_EXPORT_MIGRATIONS = False
 LOG_LEVEL = env.choice("LOG_LEVEL", "INFO", ["DEBUG", "INFO", "WARNING", "ERROR"])
 LOGGING: dict[str, Any] = {

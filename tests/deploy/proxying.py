@@ -36,7 +36,7 @@ REPLACED = {
     "process.conf": [
         ("/tmp/", "{folder}/"),
         ("worker_processes auto;", "worker_processes 1;"),
-        ("worker_connections 20000;", "worker_connections 1000;"),
+        ("worker_connections 10000;", "worker_connections 1000;"),
     ],
     "tls.conf": [("/run/secrets/", "{folder}/")],
     "monitoring.conf": [("listen 3000;", "listen 127.0.0.1:{grafana};")],

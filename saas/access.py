@@ -20,6 +20,7 @@ from saas.kit.rate_limits import (
     ANONYMOUS,
     AUTHENTICATED,
     LOG_OUTS,
+    OUTSIDE_LIMITS,
     WEBHOOKS,
     Limit,
     rate_limit_headers,
@@ -29,7 +30,6 @@ from saas.problems import problem_response
 from tenancy.access import refuse_read_only
 from tenancy.context import org_context, reading_allowed_alone
 
-OUTSIDE_LIMITS = re.compile(r"/(?:health(?:/\w+)?|metrics)|/(?:\.well-known|static)/.*", re.DOTALL)
 WEBHOOK = re.compile(r"/webhooks/\w+")
 # Where a customer's token counts for nothing.
 WITHOUT_TOKEN = re.compile(r"/webhooks/\w+|/admin(?:/.*)?", re.DOTALL)

@@ -15,6 +15,8 @@ def start() -> None:
     """
     if settings.SENTRY_DSN:
         _load("SENTRY_DSN", "saas.error_reports")
+    if settings.OTEL_EXPORTER_OTLP_ENDPOINT:
+        _load("OTEL_EXPORTER_OTLP_ENDPOINT", "saas.tracing")
 
 
 def _load(variable: str, module: str) -> None:

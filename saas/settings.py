@@ -268,6 +268,10 @@ SECURE_REDIRECT_EXEMPT = [r"^health", r"^metrics"]
 
 # Off while empty: saas/observability.py
 SENTRY_DSN = env.text("SENTRY_DSN")
+OTEL_EXPORTER_OTLP_ENDPOINT = env.text("OTEL_EXPORTER_OTLP_ENDPOINT")
+if OTEL_EXPORTER_OTLP_ENDPOINT:
+    MIDDLEWARE.insert(0, "saas.tracing.TracingMiddleware")
+    PROCRASTINATE_ON_APP_READY = "saas.tracing.prepare_app"
 
 PROMETHEUS_EXPORT_MIGRATIONS = False
 LOG_LEVEL = env.choice("LOG_LEVEL", "INFO", ["DEBUG", "INFO", "WARNING", "ERROR"])

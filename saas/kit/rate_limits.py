@@ -1,6 +1,7 @@
 """Sliding-window rate limits, exact in Redis and per process while Redis is away."""
 
 import math
+import re
 import threading
 import time
 from collections import OrderedDict, deque
@@ -48,6 +49,9 @@ MAILS_TO_AN_ADDRESS = Limit("mails-to-an-address", 5, per=HOUR)
 ADDRESS_CHANGES = Limit("address-changes", 5, per=HOUR)
 INVITATIONS = Limit("invitations", 50, per=HOUR)
 LOGIN_FAILURES = Limit("login-failures", 5, per=15 * MINUTE)
+
+# What machines ask for all the time; no limit counts it.
+OUTSIDE_LIMITS = re.compile(r"/(?:health(?:/\w+)?|metrics)|/(?:\.well-known|static)/.*", re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,6 @@
 
 import gzip
 import json
-import sys
 import threading
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -90,6 +89,23 @@ class Receiver:
             if path.endswith("/envelope/")
         ]
 
+    @property
+    def spans(self):
+        from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+
+        exports = [ExportTraceServiceRequest.FromString(body) for _, body in list(self.received)]
+        return [
+            span
+            for export in exports
+            for resource in export.resource_spans
+            for scope in resource.scope_spans
+            for span in scope.spans
+        ]
+
+
+def attributes(span):
+    return {each.key: each.value.string_value or each.value.int_value for each in span.attributes}
+
 
 @contextmanager
 def receiving(**options):
@@ -112,7 +128,3 @@ def failing_project(directory):
         "from saas.settings import *\nROOT_URLCONF = 'failing_urls'\n"
     )
     return {"DJANGO_SETTINGS_MODULE": "failing_settings", "PYTHONPATH": f"{directory}:{ROOT}"}
-
-
-def python(code):
-    return [sys.executable, "-c", code]

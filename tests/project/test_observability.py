@@ -14,7 +14,7 @@ from accounts.links import make_link
 from saas.settings import VERSION
 from tests.conftest import manage
 from tests.project.launching import ROOT, eventually
-from tests.project.observing import failing_project, receiving
+from tests.project.observing import attributes, failing_project, receiving
 from tests.project.serving import running, start
 
 BODY = "password=correct-horse-battery&email=grace%40example.com"
@@ -154,3 +154,87 @@ def test_a_sentry_that_never_answers_holds_nobody_up(tmp_path):
             assert statuses <= {500, 429}
             assert server.get("/health/live").status == 200
             assert len(sentry.received) == 1
+
+
+class TestTraces:
+    @pytest.fixture(autouse=True)
+    def installed(self):
+        pytest.importorskip("opentelemetry.exporter.otlp.proto.http")
+
+    @pytest.fixture
+    def collector(self):
+        with receiving() as receiver:
+            yield receiver
+
+    def variables(self, collector):
+        url = f"http://127.0.0.1:{collector.port}"
+        return {"OTEL_EXPORTER_OTLP_ENDPOINT": url, "OTEL_BSP_SCHEDULE_DELAY": "100", "WEB_WORKERS": "1"}
+
+    def test_a_request_its_statements_and_redis_are_one_trace(self, collector, tmp_path, alice):
+        theirs = "0af7651916cd43dd8448eb211c80319c"
+        headers = {
+            "Authorization": f"Bearer {alice.access_token}",
+            "Cookie": "a=cookie-of-a-browser",
+            "traceparent": f"00-{theirs}-b7ad6b7169203331-01",
+        }
+        with running(tmp_path / "log", SESSION_FACTS_SECONDS="0", **self.variables(collector)) as server:
+            answer = server.get("/users/me?token=token-of-a-link", **headers)
+            server.get("/health/live")
+        assert answer.status == 200
+        (request,) = [span for span in collector.spans if not span.parent_span_id]
+        assert request.name == "GET /users/me"
+        assert request.trace_id.hex() != theirs
+        assert attributes(request) == {
+            "http.request.method": "GET",
+            "http.route": "/users/me",
+            "http.response.status_code": 200,
+            "saas.request_id": answer.headers["X-Request-Id"],
+            "saas.organization_id": str(alice.organization_id),
+        }
+        inner = [
+            span for span in collector.spans if span.trace_id == request.trace_id and span.parent_span_id
+        ]
+        texts = [attributes(span).get("db.query.text", "") for span in inner]
+        assert any("%s" in text for text in texts), texts
+        assert any(span.name.startswith("EVALSHA") for span in inner), [span.name for span in inner]
+        sent = b"".join(body for _, body in collector.received)
+        for secret in (
+            alice.access_token,
+            "token-of-a-link",
+            "cookie-of-a-browser",
+            alice.session_id,
+            "alice@",
+        ):
+            assert secret.encode() not in sent, secret
+
+    def test_a_fault_shows_its_kind_alone(self, collector, tmp_path):
+        variables = self.variables(collector) | failing_project(tmp_path)
+        with running(tmp_path / "log", **variables) as server:
+            send(server, "/raise/bug?token=x", Authorization="Basic eDp5", Cookie="a=b")
+        (span,) = [span for span in collector.spans if span.name.endswith("/raise/bug")]
+        assert span.status.code == span.status.STATUS_CODE_ERROR
+        assert b"Failing row" not in b"".join(body for _, body in collector.received)
+
+    def test_a_job_is_a_trace_with_its_statements(self, collector, alice):
+        backend = "django.core.mail.backends.console.EmailBackend"
+        manage("worker", "--once", EMAIL_BACKEND=backend, **self.variables(collector))
+        (job,) = [span for span in collector.spans if span.name == "send_mail"]
+        assert not job.parent_span_id
+        assert attributes(job)["saas.job_attempt"] == 1
+        inner = [span for span in collector.spans if span.trace_id == job.trace_id]
+        assert any("tenancy_mail" in attributes(span).get("db.query.text", "") for span in inner)
+        assert b"alice@" not in b"".join(body for _, body in collector.received)
+
+    def test_an_address_that_is_none_is_refused(self):
+        done = manage("check", check=False, OTEL_EXPORTER_OTLP_ENDPOINT="collector:4318")
+        assert "OTEL_EXPORTER_OTLP_ENDPOINT is no address" in done.stderr
+
+
+def test_a_collector_that_never_answers_holds_nobody_up(tmp_path):
+    pytest.importorskip("opentelemetry.exporter.otlp.proto.http")
+    with receiving(hangs=True) as collector:
+        variables = {"OTEL_EXPORTER_OTLP_ENDPOINT": f"http://127.0.0.1:{collector.port}", "WEB_WORKERS": "1"}
+        with running(tmp_path / "log", OTEL_BSP_SCHEDULE_DELAY="10", **variables) as server:
+            assert {server.get("/no/such").status for _ in range(90)} == {404}
+            assert eventually(lambda: collector.received)
+            assert server.get("/no/such").status == 404

@@ -22,6 +22,7 @@ import pytest
 from saas.launcher.account import NOBODY
 from saas.launcher.processes import free_port
 from tests.project.launching import ROOT, clean_environment, eventually, is_alive
+from tests.project.quickstart import type_quickstart
 
 # Python and make, and what a shell can't do without.
 ON_PATH = ("make", "sh", "env", "cat", "cp", "ls", "mkdir", "mv", "rm", "test", "true", "uname")
@@ -344,3 +345,19 @@ def copy_interpreter(prefix):
         shutil.copy2(shared, prefix / "lib")
     (prefix / "bin").mkdir()
     shutil.copy2(Path(sys.executable).resolve(), prefix / "bin" / "python")
+
+
+# The last: its app stays in the clone.
+@pytest.mark.skipif(shutil.which("curl") is None, reason="curl is not installed")
+def test_the_quickstart_leads_to_an_organization_a_fenced_model_and_a_plan(clone, path):
+    with Stack(clone, path) as stack:
+        said = type_quickstart(stack)
+        me, checkout = (json.loads(line) for line in said.splitlines() if line.startswith("{"))
+        assert (me["email"], me["org"]["name"]) == ("grace@example.com", "Compilers")
+        assert "The fence is whole." in said
+        migration = (stack.clone / "notes" / "migrations" / "0001_initial.py").read_text()
+        assert "Fence(" in migration
+        press(checkout["url"], "Pay", at=f"{checkout['url']}/pay")
+        (token,) = re.findall(r"^TOKEN (.*)$", said, re.MULTILINE)
+        assert stack.becomes("trialing", "full", token), stack.said
+        assert stack.call("GET", "/payments/subscription", token=token)[1]["plan"] == "starter"

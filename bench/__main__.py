@@ -8,7 +8,7 @@ import subprocess
 import sys
 from typing import Any
 
-from bench import answers, crowds, report, scenarios
+from bench import answers, crowds, pages, report, scenarios
 from bench.environment import directory, enter_production, with_database
 from bench.load import HERE, WrongAnswers
 from bench.measuring import Bench, Results
@@ -22,7 +22,7 @@ from saas.launcher.errors import LauncherError
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
     parser.add_argument(
-        "mode", choices=("quick", "full", "million", *crowds.CROWDS), nargs="?", default="quick"
+        "mode", choices=("quick", "full", "million", "pages", *crowds.CROWDS), nargs="?", default="quick"
     )
     options = parser.parse_args()
     # A plain exit, so that what was started is stopped.
@@ -33,6 +33,8 @@ def main() -> int:
             crowd(options.mode)
         elif options.mode == "million":
             compare_sizes()
+        elif options.mode == "pages":
+            visit_pages()
         else:
             compare(options.mode)
     except (LauncherError, WrongAnswers) as error:
@@ -81,6 +83,14 @@ def crowd(name: str) -> None:
     with running([platform("us", "the platform as it is")]) as sides:
         found = crowds.run(sides["us"], name)
     (HERE / "results.json").write_text(json.dumps({**report.machine(), "crowd": found}, indent=2) + "\n")
+
+
+def visit_pages() -> None:
+    _, admins = prepare(sessions=1)
+    url = {"SUPPORT_DATABASE_URL": os.environ["SUPPORT_DATABASE_URL"]}
+    with running([platform("us", "the platform as it is", **url)]) as sides:
+        found = pages.run(sides["us"], admins)
+    (HERE / "results.json").write_text(json.dumps({**report.machine(), "pages": found}, indent=2) + "\n")
 
 
 def measure(mode: str, sides: dict[str, Side], messages: dict[str, Messages]) -> Results:

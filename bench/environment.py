@@ -33,6 +33,7 @@ def enter_production() -> None:
     if "BOOTSTRAP_DATABASE_URL" not in os.environ or "REDIS_URL" not in os.environ:
         raise SystemExit("The benchmark needs servers of its own: run `make bench`.")
     os.environ.update(PRODUCTION)
+    os.environ["STATIC_ROOT"] = str(directory() / "static")
 
 
 def web_environment(*, port: int, redis_database: int, **changes: str) -> dict[str, str]:

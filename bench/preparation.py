@@ -19,6 +19,11 @@ COMMANDS = (
     ("jwt_keys", "generate", "--if-missing"),
     ("bootstrap_database",),
     ("migrate", "--no-input", "--verbosity=0"),
+    # Without those whose compression takes long: nothing here asks for them.
+    (
+        *("collectstatic", "--no-input", "--verbosity=0"),
+        *("--ignore=drf_spectacular_sidecar", "--ignore=rest_framework"),
+    ),
 )
 
 

@@ -1,7 +1,10 @@
 import logging
 import os
 
+from django.conf import settings
+from django.contrib.staticfiles.storage import staticfiles_storage
 from django.core import checks
+from django.core.exceptions import ImproperlyConfigured
 from django.core.management.base import SystemCheckError
 from django.core.wsgi import get_wsgi_application
 from django.db import OperationalError, connections
@@ -11,12 +14,20 @@ from tenancy.database import verify_runtime_role
 
 logger = logging.getLogger(__name__)
 
+# As whitenoise's storage names it.
+MANIFEST = "staticfiles.json"
+
 
 def refuse_unsafe_start() -> None:
-    """Raises SystemCheckError or UnsafeDatabaseRole. A database that is down may come back: no reason."""
+    """Raises SystemCheckError, ImproperlyConfigured or UnsafeDatabaseRole. A database that is down may come back."""
     messages = checks.run_checks(tags=[SETTINGS, checks.Tags.security])
     if errors := [message for message in messages if message.is_serious()]:
         raise SystemCheckError("\n".join(str(error) for error in errors))
+    if not settings.IS_DEVELOPMENT and not staticfiles_storage.exists(MANIFEST):
+        # Each page would be an error: its style's name is in there.
+        raise ImproperlyConfigured(
+            f"STATIC_ROOT ({settings.STATIC_ROOT}) holds no static files: run `manage.py collectstatic`"
+        )
     try:
         verify_runtime_role()
     except OperationalError as error:

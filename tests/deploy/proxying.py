@@ -15,9 +15,9 @@ from django.conf import settings
 
 from saas.launcher.processes import free_port
 from tests.project.launching import eventually
+from tests.project.serving import HOST
 
 CONFIGURATION = settings.BASE_DIR / "deploy" / "nginx"
-HOST = "app.example.com"
 # What compose's resolver and mounts give, and what tests may not wait for.
 UPSTREAM = 'map "" $web {{ default 127.0.0.1:{web}; }}\nmap "" $grafana {{ default 127.0.0.1:{web}; }}\n'
 REPLACED = {

@@ -18,28 +18,12 @@ from django.conf import settings
 
 from saas.launcher.processes import free_port
 from saas.middleware import BODY_LIMIT
-from tests.deploy.proxying import CONFIGURATION, HOST, Echo, proxying
+from tests.deploy.proxying import CONFIGURATION, Echo, proxying
 from tests.project.launching import eventually
-from tests.project.serving import running
+from tests.project.serving import HOST, PRODUCTION, running
 
 pytestmark = pytest.mark.skipif(shutil.which("nginx") is None, reason="nginx is not installed")
 
-PRODUCTION = {
-    "DEPLOYMENT_ENV": "production",
-    "PUBLIC_URL": f"https://{HOST}",
-    "ALLOWED_HOSTS": HOST,
-    "TRUSTED_PROXY_COUNT": "1",
-    "BCRYPT_ROUNDS": "12",
-    "EMAIL_BACKEND": "anymail.backends.sendgrid.EmailBackend",
-    "STRIPE_SECRET_KEY": "sk_live_of_nobody",
-    "STRIPE_WEBHOOK_SECRET": "whsec_of_nobody",
-    "STRIPE_API_BASE": "https://api.stripe.com",
-    "SECRET_KEY": "m3Yx8qPz0rT5vW2kL9nB4cD7fG1hJ6sA-oIuEyQwRtZxCvBnM_K",
-    "WEB_WORKERS": "2",
-    "SECURE_HSTS_SECONDS": "31536000",
-    "SECURE_SSL_REDIRECT": "1",
-    "METRICS_TOKEN": "of-prometheus",
-}
 DOCUMENT = settings.BASE_DIR / "docs" / "deployment.md"
 JSON = {"Content_Type": "application/json"}
 PERSON = {"email": "ada@example.com", "password": "bernoulli numbers", "org": "Analytical"}

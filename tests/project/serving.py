@@ -13,6 +13,25 @@ from tests.project.launching import ROOT, eventually
 
 GUNICORN = [sys.executable, "-m", "gunicorn", "-c", "deploy/gunicorn.conf.py", "saas.wsgi:application"]
 
+HOST = "app.example.com"
+# What production refuses to start without, but for STATIC_ROOT.
+PRODUCTION = {
+    "DEPLOYMENT_ENV": "production",
+    "PUBLIC_URL": f"https://{HOST}",
+    "ALLOWED_HOSTS": HOST,
+    "TRUSTED_PROXY_COUNT": "1",
+    "BCRYPT_ROUNDS": "12",
+    "EMAIL_BACKEND": "anymail.backends.sendgrid.EmailBackend",
+    "STRIPE_SECRET_KEY": "sk_live_of_nobody",
+    "STRIPE_WEBHOOK_SECRET": "whsec_of_nobody",
+    "STRIPE_API_BASE": "https://api.stripe.com",
+    "SECRET_KEY": "m3Yx8qPz0rT5vW2kL9nB4cD7fG1hJ6sA-oIuEyQwRtZxCvBnM_K",
+    "WEB_WORKERS": "2",
+    "SECURE_HSTS_SECONDS": "31536000",
+    "SECURE_SSL_REDIRECT": "1",
+    "METRICS_TOKEN": "of-prometheus",
+}
+
 
 class Server:
     def __init__(self, process, port, log):

@@ -19,10 +19,11 @@ from bench.measuring import Run, Series, held_against
 from bench.messages import message, write
 from bench.naive import database as naive_database
 from bench.people import CROWD, CROWD_ADMINS, PASSWORD, everybody, sample
-from bench.preparation import messages_of, running
+from bench.preparation import COMMANDS, messages_of, running
 from bench.sides import all_sides
 from bench.tokens import Signer
 from bench.window import Window
+from tests.conftest import manage
 
 USERS = 20
 COUNTS = "SELECT (SELECT count(*) FROM accounts_user), (SELECT count(*) FROM accounts_session)"
@@ -172,10 +173,11 @@ class TestPeople:
 
 
 @pytest.fixture
-def filled(monkeypatch, owner_connection):
+def filled(monkeypatch, tmp_path, owner_connection):
     """The people in the database, and the environment of what is measured."""
-    for name, value in PRODUCTION.items():
+    for name, value in {**PRODUCTION, "STATIC_ROOT": str(tmp_path)}.items():
         monkeypatch.setenv(name, value)
+    manage(*COMMANDS[-1])
     people, admins = sample(USERS, size=USERS, sessions=3)
     fill(os.environ["OWNER_DATABASE_URL"], users=USERS, sampled=[*people, *admins])
     assert owner_connection.execute(COUNTS).fetchone() == (USERS + CROWD, 3 * USERS + CROWD_ADMINS)

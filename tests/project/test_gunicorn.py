@@ -10,7 +10,7 @@ import pytest
 
 from saas.launcher.processes import free_port
 from tests.project.launching import eventually
-from tests.project.serving import running, start
+from tests.project.serving import PRODUCTION, running, start
 
 LIVE_REQUESTS = re.compile(
     r'^django_http_responses_total_by_status_view_method_total\{.*view="health_live".*\} (\S+)$',
@@ -105,6 +105,10 @@ class TestStart:
         )
         assert "saas.E001" in log
         assert "saas.E002" in log
+
+    def test_without_its_static_files_it_is_refused_outside_development(self, tmp_path):
+        log = self.refuse(tmp_path, **PRODUCTION, STATIC_ROOT=str(tmp_path))
+        assert "run `manage.py collectstatic`" in log
 
     def test_a_role_that_passes_the_fence_is_refused(self, tmp_path):
         log = self.refuse(tmp_path, DATABASE_URL=os.environ["BOOTSTRAP_DATABASE_URL"])

@@ -3,11 +3,16 @@
 import pytest
 
 from tests.conftest import PASSWORD
+from tests.faults.conftest import CONNECTIONS
 from tests.project.launching import eventually
 
 
 @pytest.fixture(params=["redis up", "redis stopped"])
 def redis_state(request, stack, alice):
+    # A worker that took Redis for down, in a test before, finds out first that it is not.
+    assert eventually(
+        lambda: {stack.ask("GET", "/health").body["status"] for _ in range(CONNECTIONS)} == {"ok"}
+    )
     assert stack.all_workers(alice) == {200}
     if request.param == "redis stopped":
         stack.stop_redis()

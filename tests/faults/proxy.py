@@ -13,6 +13,8 @@ class Proxy:
         self._lock = threading.Lock()
         self._sockets = []
         self._is_open = threading.Event()
+        self._is_thawed = threading.Event()
+        self._is_thawed.set()
         self._listener = socket.create_server(("127.0.0.1", 0), backlog=200)
         self.port = self._listener.getsockname()[1]
         self._is_cut = False
@@ -31,7 +33,12 @@ class Proxy:
             self._is_open.clear()
             self._break_all()
 
+    def freeze(self):
+        """Connections stay, and nothing passes on any of them."""
+        self._is_thawed.clear()
+
     def mend(self):
+        self._is_thawed.set()
         with self._lock:
             self._is_cut = False
             self._is_open.set()
@@ -81,6 +88,7 @@ class Proxy:
     def _pump(self, source, sink):
         with suppress(OSError):
             while data := source.recv(BUFFER):
+                self._is_thawed.wait()
                 sink.sendall(data)
         with self._lock:
             for one in (source, sink):

@@ -1,5 +1,7 @@
 """Without PostgreSQL nothing is taken for valid: 503 with Retry-After, and all is well when it is back."""
 
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 
 from tests.conftest import PASSWORD
@@ -84,3 +86,24 @@ class TestSilent:
         stack.proxy.mend()
         assert sessions(stack, alice).status == 200
         assert stack.all_workers(alice) == {200}
+
+
+class TestFrozen:
+    """Connections stay, but nobody answers on them: no packet is missing, so TCP has nothing to notice."""
+
+    def test_the_wait_is_bounded_and_no_answer_is_taken_for_anothers(self, stack, alice, bob):
+        people = [alice, bob] * 8
+        for person in people:
+            assert sessions(stack, person).status == 200
+        stack.proxy.freeze()
+        with ThreadPoolExecutor(len(people)) as pool:
+            # Whoever asks gives up after 30 seconds, so an answer is the proof of a bound.
+            for answer in pool.map(lambda person: sessions(stack, person), people):
+                assert_unavailable(answer)
+        assert stack.ask("GET", "/health").status == 503
+        assert stack.ask("GET", "/health/live").status == 200
+        stack.proxy.mend()
+        for person in people:
+            assert eventually(lambda person=person: sessions(stack, person).status == 200)
+            (session,) = sessions(stack, person).body["data"]
+            assert session["id"] == person.session_id

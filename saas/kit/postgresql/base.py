@@ -12,13 +12,19 @@ from typing import Any
 from django.db.backends.postgresql import base
 from django.db.backends.postgresql.psycopg_any import BaseTzLoader
 from prometheus_client import Counter
-from psycopg import Cursor, OperationalError, errors, generators, pq
+from psycopg import Connection, Cursor, OperationalError, errors, generators, pq
 from psycopg.adapt import AdaptersMap
 
 CONNECT_FAILURES = Counter(
     "saas_database_connect_failures",
     "Connections that PostgreSQL or PgBouncer refused, or that came too late.",
 )
+SILENCES = Counter("saas_database_silences", "Connections given up because PostgreSQL owed an answer for too long.")
+
+SILENCE_SECONDS = 17.0
+WAIT_INTERVAL = 0.1
+# Whose statements take as long as they take.
+OWNER_ALIAS = "owner"
 
 
 class MomentLoader(BaseTzLoader):
@@ -33,6 +39,23 @@ class MomentLoader(BaseTzLoader):
             return super().load(data)  # type: ignore[no-any-return, no-untyped-call]
 
 
+class AnsweredConnection(Connection[Any]):
+    """Gives up on a server that says nothing for longer than a statement may take (tenancy.bootstrap.TIMEOUTS).
+
+    TCP does not notice: a frozen server's kernel acknowledges what is sent.
+    """
+
+    def wait(self, gen: Any, interval: float = WAIT_INTERVAL, timeout: float | None = None) -> Any:
+        try:
+            return super().wait(gen, interval, SILENCE_SECONDS if timeout is None else timeout)
+        except OperationalError:
+            # An answer is still to come: the next statement would take it for its own.
+            if self.info.transaction_status == pq.TransactionStatus.ACTIVE:
+                SILENCES.inc()
+                self.pgconn.finish()
+            raise
+
+
 class DatabaseWrapper(base.DatabaseWrapper):
     def get_connection_params(self) -> dict[str, Any]:
         parameters: dict[str, Any] = super().get_connection_params()
@@ -43,10 +66,14 @@ class DatabaseWrapper(base.DatabaseWrapper):
 
     def get_new_connection(self, conn_params: dict[str, Any]) -> Any:
         try:
-            return super().get_new_connection(conn_params)
+            connection = super().get_new_connection(conn_params)
         except OperationalError:
             CONNECT_FAILURES.inc()
             raise
+        if self.alias != OWNER_ALIAS:
+            # Django has no way to say which class it is to make.
+            connection.__class__ = AnsweredConnection
+        return connection
 
     def is_usable(self) -> bool:
         """Whether a kept connection still works; Django asks before a request's first query.

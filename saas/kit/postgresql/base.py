@@ -19,7 +19,9 @@ CONNECT_FAILURES = Counter(
     "saas_database_connect_failures",
     "Connections that PostgreSQL or PgBouncer refused, or that came too late.",
 )
-SILENCES = Counter("saas_database_silences", "Connections given up because PostgreSQL owed an answer for too long.")
+SILENCES = Counter(
+    "saas_database_silences", "Connections given up because PostgreSQL owed an answer for too long."
+)
 
 SILENCE_SECONDS = 17.0
 WAIT_INTERVAL = 0.1

@@ -10,7 +10,8 @@ from contextlib import suppress
 class Clients:
     """`persons` ask over and over until `stop`: half of them keep their connection, half open one a request.
 
-    What they count: `answers` by status, and `failures`, a line for each request that got no whole answer.
+    What they count: `answers` by status, and `failures`, a line for each request that got no whole answer. What
+    they know: `names` by person, as last acknowledged, and `unsure`, what was sent last without an answer.
     """
 
     def __init__(self, port, persons):
@@ -19,6 +20,7 @@ class Clients:
         self.answers = Counter()
         self.failures = []
         self.names = {}
+        self.unsure = {}
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=lambda: asyncio.run(self._run()), daemon=True)
 
@@ -56,7 +58,11 @@ class Clients:
                 status, closes = await asyncio.wait_for(_answer(line[0]), 40)
             except (OSError, asyncio.IncompleteReadError, TimeoutError, ValueError) as error:
                 self.failures.append(f"request {turn} of client {number}: {error!r}")
+                # As clients do, before they ask again.
+                await asyncio.sleep(0.2)
                 status, closes = None, True
+                if turn % 10 == 0:
+                    self.unsure[person.user.id] = f"{number} {turn}"
             else:
                 self.answers[status] += 1
                 if turn % 10 == 0 and status == 200:

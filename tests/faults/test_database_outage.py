@@ -2,7 +2,9 @@
 
 from concurrent.futures import ThreadPoolExecutor
 
+import psycopg
 import pytest
+from psycopg import sql
 
 from tests.conftest import PASSWORD
 from tests.faults.conftest import CONNECTIONS
@@ -107,3 +109,25 @@ class TestFrozen:
             assert eventually(lambda person=person: sessions(stack, person).status == 200)
             (session,) = sessions(stack, person).body["data"]
             assert session["id"] == person.session_id
+
+
+class TestExhausted:
+    @pytest.fixture
+    def full(self, owner_connection, superuser_url):
+        """The database takes no further connection of anybody but a superuser."""
+        name = sql.Identifier(owner_connection.info.dbname)
+        limit = sql.SQL("ALTER DATABASE {} CONNECTION LIMIT {}")
+        with psycopg.connect(superuser_url, autocommit=True) as superuser:
+            superuser.execute(limit.format(name, 0))
+            yield lambda: superuser.execute(limit.format(name, -1))
+            superuser.execute(limit.format(name, -1))
+
+    def test_what_gets_no_connection_is_unavailable_and_recovers(self, stack, alice, full):
+        stack.proxy.cut()
+        stack.proxy.mend()
+        assert_unavailable(sessions(stack, alice))
+        assert_unavailable(stack.ask("POST", "/auth/refresh", {"refresh_token": alice.refresh_token}))
+        assert stack.ask("GET", "/health").status == 503
+        full()
+        assert eventually(lambda: sessions(stack, alice).status == 200)
+        assert stack.all_workers(alice) == {200}

@@ -1,5 +1,6 @@
-"""New workers, a new release and its migration, under load: no request is lost, and no write."""
+"""Workers that are renewed, replaced or killed under load: no write is lost, and no request that need not be."""
 
+import os
 import signal
 import time
 from contextlib import ExitStack
@@ -61,3 +62,31 @@ def test_no_request_is_lost(tmp_path, people):
     for person in people:
         with org_context(person.organization_id):
             assert User.objects.get().name == clients.names[person.user.id]
+
+
+def kill_workers(server, clients, count):
+    before, asked = children(server.process.pid), clients.asked
+    for pid in sorted(before)[:count]:
+        os.kill(pid, signal.SIGKILL)
+    assert eventually(lambda: clients.answers.total() > asked + 500, seconds=60)
+    assert eventually(lambda: len(children(server.process.pid)) == WORKERS)
+
+
+def test_killed_workers_take_no_more_than_what_they_had(tmp_path, people):
+    kills = 4
+    with (
+        running(tmp_path / "log", WEB_WORKERS=str(WORKERS)) as server,
+        Clients(server.port, people) as clients,
+    ):
+        for _ in range(kills):
+            kill_workers(server, clients, 1)
+        # A client waits for one answer at a time.
+        assert 0 < len(clients.failures) <= kills * CLIENTS
+        # Without any worker connections are refused, for the moment that new ones take.
+        kill_workers(server, clients, WORKERS)
+        clients.stop()
+    assert clients.answers.keys() == {200}
+    for person in people:
+        with org_context(person.organization_id):
+            name = User.objects.get().name
+        assert name in (clients.names[person.user.id], clients.unsure.get(person.user.id))

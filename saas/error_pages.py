@@ -16,7 +16,8 @@ def error_page(request: HttpRequest, error: DomainError) -> HttpResponse:
         "status": error.status,
         "request_id": getattr(request, "request_id", ""),
         "person": getattr(request, "person", None),
-        "place": request.path_info.split("/")[1],
+        "caller": getattr(request, "caller", None),
+        "place": request.path_info.lstrip("/").partition("/")[0],
         "pays": error.status == 402,
     }
     content = render_to_string("saas/error.html", context)

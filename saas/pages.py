@@ -95,8 +95,13 @@ def person_and_place(request: HttpRequest) -> dict[str, Any]:
     return {
         "caller": getattr(request, "caller", None),
         "person": getattr(request, "person", None),
-        "place": request.path_info.split("/")[1],
+        "place": place_of(request),
     }
+
+
+def place_of(request: HttpRequest) -> str:
+    """The first part of the path, which may be `*` (RFC 9112, 3.2.4)."""
+    return request.path_info.lstrip("/").partition("/")[0]
 
 
 @page(is_public=True)

@@ -18,19 +18,19 @@ class SupportConfig(AppConfig):
             "tenancy.search_organizations(text,integer)",
             owner="saas_lookup",
             executors=("saas_support",),
-            md5="155e0f7485d382f431d4bcca4cdbdc04",
+            md5="5797b616d312fd64b15e6351f797fb08",
         ),
         DatabaseFunction(
             "tenancy.begin_look(uuid,uuid,text)",
             owner="saas_owner",
             executors=("saas_support",),
-            md5="43bd39ce9a8217c77a32e1f9dd38e3db",
+            md5="d114a125b72d7a854ae764ad001c3576",
         ),
         DatabaseFunction(
             "tenancy.look_lasts(uuid,uuid)",
             owner="saas_owner",
             executors=("saas_app",),
-            md5="ad4469f2b467cf44bf7ab537f2db2cf1",
+            md5="74b32d4291beab05d94fcedfdefcd563",
         ),
         DatabaseFunction(
             "tenancy.end_look(uuid,text)",

@@ -20,6 +20,7 @@ class CodeForm(forms.Form):
 
 
 class ReasonForm(forms.Form):
+    # PostgreSQL decides whether it says something: tenancy.says_something().
     reason = forms.CharField(max_length=500)
 
 

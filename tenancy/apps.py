@@ -45,28 +45,34 @@ class TenancyConfig(AppConfig):
             md5="82b875477170a971c641a1b9059f6e29",
         ),
         DatabaseFunction(
+            "tenancy.says_something(text)",
+            owner="saas_owner",
+            executors=(),
+            md5="17fc762969771f63dc5192b8a8e8081b",
+        ),
+        DatabaseFunction(
             "tenancy.opened_organizations()",
             owner="saas_owner",
             executors=("saas_support",),
-            md5="08132b4e52f7c0eebc5533eca9fcbc0f",
+            md5="72259882e94aa8be81b68bb6db810ca8",
         ),
         DatabaseFunction(
             "tenancy.write_support_audit(text,uuid,text,text,jsonb)",
             owner="saas_owner",
             executors=("saas_lookup",),
-            md5="cca7114a97404a5ef25b4d894dc631bc",
+            md5="cf490760b1234facd907d3a98b4a28d4",
         ),
         DatabaseFunction(
             "tenancy.open_support_access(uuid,text)",
             owner="saas_owner",
             executors=("saas_support",),
-            md5="51d81b3633b839b469f9879025bc986d",
+            md5="d8d8ddb554242df34a46240e386e1bed",
         ),
         DatabaseFunction(
             "tenancy.defer_support_action(uuid,text,jsonb,text)",
             owner="saas_owner",
             executors=("saas_support",),
-            md5="7885f892bf734c0de12b7fe0125aadce",
+            md5="45ed840e770f2abec48b5ce48f42d9c9",
         ),
     )
 

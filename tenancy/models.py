@@ -47,6 +47,8 @@ class Organization(models.Model):
     seat_limit = models.PositiveIntegerField(null=True, blank=True, default=FREE_SEATS)
     # Off: support staff can't open access to it.
     support_allowed = models.BooleanField(default=True, db_default=True)
+    # When it was last switched off: what was open then stays closed.
+    support_closed_at = models.DateTimeField(null=True, blank=True)
     created_at = models.DateTimeField(auto_now_add=True)
 
     class Meta:

@@ -2,7 +2,7 @@ from collections.abc import Iterator
 from uuid import UUID
 
 from django.db import connections
-from django.db.models import QuerySet
+from django.db.models import Q, QuerySet, Subquery
 
 from tenancy.support_audit import SupportAudit
 
@@ -23,6 +23,10 @@ def organization_ids() -> Iterator[UUID]:
         after = page[-1]
 
 
-def support_accesses() -> QuerySet[SupportAudit]:
-    """What support staff opened and did in the organization in force, the latest first."""
-    return SupportAudit.objects.order_by("-at", "-id")
+def support_accesses(*, before: UUID | None = None) -> QuerySet[SupportAudit]:
+    """What support staff opened and did in the organization in force, the latest first; or what came before a row."""
+    rows = SupportAudit.objects.order_by("-at", "-id")
+    if before is None:
+        return rows
+    at = SupportAudit.objects.filter(id=before).values("at")
+    return rows.filter(Q(at__lt=Subquery(at)) | Q(at=Subquery(at), id__lt=before))

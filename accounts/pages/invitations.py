@@ -12,7 +12,7 @@ from accounts.api.serializers import InvitationRequest, PageQuery
 from accounts.pages.organization import roles_to_give
 from accounts.services.invitations import invite_member, withdraw_invitation
 from saas.kit.http import Request
-from saas.kit.pages import Form, page, read_query, see_other
+from saas.kit.pages import Form, kept_query, page, read_query, see_other
 from tenancy.models import Role
 from tenancy.permissions import only_admins
 
@@ -31,7 +31,12 @@ def invitations(request: Request) -> HttpResponse:
     query = read_query(PageQuery, request)
     pending = selectors.pending_invitations().select_related("invited_by")
     found, next_cursor = cut(pending, limit=query["limit"], cursor=query.get("cursor"))
-    context = {"invitations": found, "next": next_cursor, "roles": roles_to_give(request)}
+    context = {
+        "invitations": found,
+        "next": next_cursor,
+        "kept": kept_query(request),
+        "roles": roles_to_give(request),
+    }
     return form.render("accounts/invitations.html", context)
 
 

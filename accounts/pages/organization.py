@@ -21,7 +21,7 @@ from accounts.services.members import (
 )
 from saas.kit.errors import NotFound
 from saas.kit.http import Request
-from saas.kit.pages import Form, page, read_query, see_other
+from saas.kit.pages import Form, kept_query, page, read_query, see_other
 from tenancy.models import Role
 from tenancy.permissions import only_admins, only_owners
 from tenancy.selectors import support_accesses
@@ -55,10 +55,21 @@ def support(request: Request) -> HttpResponse:
             set_support_allowed(**form.read(), by=owner.user_id)
             messages.success(request, _("Your choice for support access is saved."))
             return see_other("organization_support")
-    accesses = list(support_accesses()[:SUPPORT_ACCESSES_SHOWN])
+    found = list(support_accesses(before=_uuid(request.GET.get("before")))[: SUPPORT_ACCESSES_SHOWN + 1])
+    accesses = found[:SUPPORT_ACCESSES_SHOWN]
     names = selectors.names_by_id(each.target for each in accesses)
     rows = [{"access": each, "target": names.get(each.target, each.target)} for each in accesses]
-    return form.render("accounts/organization_support.html", {"rows": rows, "limit": SUPPORT_ACCESSES_SHOWN})
+    older = accesses[-1].id if len(found) > len(accesses) else None
+    context = {"rows": rows, "limit": SUPPORT_ACCESSES_SHOWN, "older": older}
+    return form.render("accounts/organization_support.html", context)
+
+
+def _uuid(text: str | None) -> UUID | None:
+    """Raises NotFound for what is none."""
+    try:
+        return UUID(text) if text is not None else None
+    except ValueError:
+        raise NotFound from None
 
 
 @page()
@@ -70,7 +81,11 @@ def members(request: Request) -> HttpResponse:
         limit=query["limit"],
         cursor=query.get("cursor"),
     )
-    return render(request, "accounts/members.html", {"members": found, "query": query, "next": next_cursor})
+    return render(
+        request,
+        "accounts/members.html",
+        {"members": found, "query": query, "next": next_cursor, "kept": kept_query(request)},
+    )
 
 
 @page("GET", "POST")

@@ -130,11 +130,15 @@ def hand_over_ownership(*, to: UUID, by: UUID) -> User:
 
 @transaction.atomic
 def set_support_allowed(*, is_allowed: bool, by: UUID) -> None:
-    """Off, it closes what support staff have open at once: PostgreSQL asks on each of their reads. Raises RoleTooLow."""
+    """Off, it closes what support staff have open, at once and for good: PostgreSQL asks on each of their reads.
+
+    Raises RoleTooLow.
+    """
     lock_organization()
     refuse_low_role(by, Role.OWNER)
     Organization.objects.update(support_allowed=is_allowed)
     if not is_allowed:
+        Organization.objects.update(support_closed_at=clock.now())
         revoke_sessions(Session.objects.filter(looking_staff_id__isnull=False), reason="support_switched_off")
 
 

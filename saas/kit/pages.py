@@ -169,6 +169,13 @@ def read_query(serializer_class: type[StrictSerializer], request: HttpRequest) -
     return validated
 
 
+def kept_query(request: HttpRequest) -> str:
+    """A list's query as it goes on to its next page, which has a cursor of its own."""
+    query = request.GET.copy()
+    query.pop("cursor", None)
+    return query.urlencode()
+
+
 def spoken(error: DomainError) -> str:
     """The error for a person: what it was told to say, or its kind's `words`, or what it says to programs."""
     is_special = error.detail != type(error).detail

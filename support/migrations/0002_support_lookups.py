@@ -28,7 +28,7 @@ LANGUAGE sql VOLATILE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 AS $$
     SELECT tenancy.write_support_audit('search', NULL, '', query, jsonb_build_object('skip', skip));
-    -- Who has switched support off is found, and none of its people is named.
+    -- Who has switched support off is found, but neither by its people nor with them.
     SELECT o.id, o.slug::text, o.name::text, o.plan::text, o.access::text, o.support_allowed, (
         SELECT min(u.email::text) FROM public.accounts_user u
         WHERE u.organization_id = o.id AND o.support_allowed AND starts_with(u.email_key, lower(btrim(query)))
@@ -38,7 +38,9 @@ AS $$
         o.id::text = lower(btrim(query))
         OR starts_with(o.slug, lower(btrim(query)))
         OR strpos(lower(o.name), lower(btrim(query))) > 0
-        OR o.id IN (SELECT organization_id FROM public.accounts_user WHERE starts_with(email_key, lower(btrim(query))))
+        OR o.support_allowed AND o.id IN (
+            SELECT organization_id FROM public.accounts_user WHERE starts_with(email_key, lower(btrim(query)))
+        )
         OR o.id IN (SELECT organization_id FROM public.billing_customer WHERE stripe_id = btrim(query))
         OR o.id IN (SELECT organization_id FROM public.billing_subscription WHERE stripe_id = btrim(query))
     )

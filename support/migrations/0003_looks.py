@@ -10,7 +10,7 @@ BEGIN
     IF organization IS NULL OR NOT organization = ANY (tenancy.opened_organizations()) THEN
         RAISE EXCEPTION 'access to the organization is not open' USING ERRCODE = 'insufficient_privilege';
     END IF;
-    IF coalesce(btrim(reason), '') = '' THEN
+    IF NOT tenancy.says_something(reason) THEN
         RAISE EXCEPTION 'a look needs a reason' USING ERRCODE = 'check_violation';
     END IF;
     IF NOT EXISTS (
@@ -34,6 +34,7 @@ AS $$
         JOIN public.accounts_user s ON s.id = a.staff_id AND s.is_staff AND s.deactivated_at IS NULL
         WHERE a.id = look AND a.action = 'begin_look' AND a.organization_id = (SELECT tenancy.current_org())
             AND a.target = person::text AND a.at > now() - interval '60 minutes'
+            AND a.at > coalesce(o.support_closed_at, '-infinity')
             AND NOT EXISTS (
                 SELECT FROM public.tenancy_supportaudit e
                 WHERE e.organization_id = a.organization_id AND e.at >= a.at

@@ -36,7 +36,9 @@ class ReasonMissing(DomainError):
     code = "reason_missing"
     status = 422
     title = "A reason is needed"
-    detail = "Say why: the reason is kept, and the organization's owners can read it."
+    detail = (
+        "Say why, in 500 characters at most: the reason is kept, and the organization's owners can read it."
+    )
 
 
 REFUSALS: dict[type[psycopg.Error], type[DomainError]] = {

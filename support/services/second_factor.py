@@ -36,18 +36,25 @@ class WrongCode(DomainError):
 
 
 def unconfirmed_secret(user_id: UUID) -> str | None:
-    """The secret to enrol with, the same until it is confirmed; None once there is a second factor."""
+    """The secret to enrol with, the same from one password to the next; None once there is a second factor."""
     with org_context(SUPPORT_ORGANIZATION_ID):
-        factor, _ = SecondFactor.objects.get_or_create(
-            user_id=user_id, defaults={"secret": seal(SEALED_FOR, pyotp.random_base32().encode())}
-        )
+        factor, _ = SecondFactor.objects.get_or_create(user_id=user_id, defaults={"secret": _new_secret()})
     return None if factor.confirmed_at else unseal(SEALED_FOR, factor.secret).decode()
 
 
 def half_way(user_id: UUID) -> str:
-    """What a browser holds between password and code. A new password, or a second factor that was reset, voids it."""
+    """What a browser holds between password and code. Whatever changes meanwhile voids it, another's password too.
+
+    Until a second factor is confirmed, each password earns a secret of its own: who saw the last one knows nothing.
+    """
     unconfirmed_secret(user_id)
+    with org_context(SUPPORT_ORGANIZATION_ID):
+        SecondFactor.objects.filter(user_id=user_id, confirmed_at=None).update(secret=_new_secret())
     return f"{user_id}:{_state(user_id)}"
+
+
+def _new_secret() -> str:
+    return seal(SEALED_FOR, pyotp.random_base32().encode())
 
 
 def who_is_half_way(held: str) -> UUID | None:
@@ -62,7 +69,7 @@ def _state(user_id: UUID) -> str:
     with org_context(SUPPORT_ORGANIZATION_ID):
         user = User.objects.filter(id=user_id, is_staff=True, deactivated_at=None).first()
         factor = SecondFactor.objects.filter(user_id=user_id).first()
-    made_of = f"{user and user.password}:{factor and factor.id}"
+    made_of = f"{user and user.password}:{factor and (factor.id, factor.secret, factor.confirmed_at)}"
     return salted_hmac("support.half-way", made_of, algorithm="sha256").hexdigest()
 
 

@@ -68,6 +68,8 @@ def _pass(request: HttpRequest, user_id: UUID, code: str, *, is_new: bool) -> Ht
     else:
         use_second_factor(user_id=user_id, code=code)
         response = redirect("admin:index")
+    if held := SESSION.read(request):
+        end_staff_session(session_id=UUID(held))
     device = Device(ip=client_address(request), user_agent=request.headers.get("User-Agent", ""))
     session = open_staff_session(user_id=user_id, device=device)
     SESSION.write(response, str(session.id))

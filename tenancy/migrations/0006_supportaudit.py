@@ -32,6 +32,11 @@ class Migration(migrations.Migration):
             name='support_allowed',
             field=models.BooleanField(db_default=True, default=True),
         ),
+        migrations.AddField(
+            model_name='organization',
+            name='support_closed_at',
+            field=models.DateTimeField(blank=True, null=True),
+        ),
         migrations.AddConstraint(
             model_name='organization',
             constraint=tenancy.fence.RoleAccess(columns=('slug', 'name', 'plan', 'access', 'support_allowed'), command='SELECT', name='organization_searched', role='saas_lookup', rows='true'),

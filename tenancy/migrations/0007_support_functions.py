@@ -2,7 +2,15 @@ from django.db import migrations
 
 import tenancy.fence
 
-FUNCTIONS = """
+FUNCTIONS = r"""
+-- Whether a reader would see anything: spaces and what is invisible do not count.
+CREATE FUNCTION tenancy.says_something(words text) RETURNS boolean
+LANGUAGE sql IMMUTABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT coalesce(words ~ '[^[:space:][:cntrl:]\u0085\u00a0\u00ad\u034f\u061c\u115f\u1160\u1680\u17b4\u17b5\u180b-\u180e\u2000-\u200f\u2028-\u202f\u205f-\u206f\u2800\u3000\u3164\ufe00-\ufe0f\ufeff\uffa0]', false)
+$$;
+
 -- The one way into the log: names the staff member in force, and nobody else.
 CREATE FUNCTION tenancy.write_support_audit(action text, organization uuid, reason text, target text, details jsonb)
 RETURNS uuid
@@ -15,6 +23,10 @@ DECLARE
 BEGIN
     IF staff IS NULL THEN
         RAISE EXCEPTION 'no staff member is in force' USING ERRCODE = 'insufficient_privilege';
+    END IF;
+    -- A row stays for ever.
+    IF length(reason) > 500 OR length(target) > 500 OR length(details::text) > 2000 THEN
+        RAISE EXCEPTION 'more than 500 characters' USING ERRCODE = 'string_data_right_truncation';
     END IF;
     INSERT INTO public.tenancy_supportaudit
         (id, at, staff_id, staff_email, action, organization_id, reason, target, details, transaction_number)
@@ -33,7 +45,7 @@ AS $$
     SELECT coalesce(array_agg(DISTINCT a.organization_id), '{}')
     FROM public.tenancy_supportaudit a JOIN public.tenancy_organization o ON o.id = a.organization_id
     WHERE a.staff_id = (SELECT tenancy.current_staff()) AND a.action = 'open_access'
-        AND a.at > now() - interval '60 minutes' AND o.support_allowed
+        AND a.at > now() - interval '60 minutes' AND o.support_allowed AND a.at > coalesce(o.support_closed_at, '-infinity')
         -- Committed: what this transaction wrote, it could still take back after the look.
         AND a.transaction_number IS DISTINCT FROM pg_current_xact_id_if_assigned()::text::bigint
 $$;
@@ -45,7 +57,7 @@ AS $$
 DECLARE
     is_allowed boolean;
 BEGIN
-    IF coalesce(btrim(reason), '') = '' THEN
+    IF NOT tenancy.says_something(reason) THEN
         RAISE EXCEPTION 'access needs a reason' USING ERRCODE = 'check_violation';
     END IF;
     -- Nobody looks after the staff's own organization from here.
@@ -78,7 +90,7 @@ BEGIN
     ]) THEN
         RAISE EXCEPTION 'task % is not the support''s', task USING ERRCODE = 'insufficient_privilege';
     END IF;
-    IF coalesce(btrim(reason), '') = '' THEN
+    IF NOT tenancy.says_something(reason) THEN
         RAISE EXCEPTION 'an action needs a reason' USING ERRCODE = 'check_violation';
     END IF;
     PERFORM tenancy.write_support_audit(
@@ -93,6 +105,7 @@ BEGIN
 END
 $$;
 
+REVOKE ALL ON FUNCTION tenancy.says_something(text) FROM PUBLIC;
 REVOKE ALL ON FUNCTION tenancy.write_support_audit(text, uuid, text, text, jsonb) FROM PUBLIC;
 REVOKE ALL ON FUNCTION tenancy.opened_organizations() FROM PUBLIC;
 REVOKE ALL ON FUNCTION tenancy.open_support_access(uuid, text) FROM PUBLIC;
@@ -108,6 +121,7 @@ DROP FUNCTION tenancy.defer_support_action(uuid, text, jsonb, text);
 DROP FUNCTION tenancy.open_support_access(uuid, text);
 DROP FUNCTION tenancy.opened_organizations();
 DROP FUNCTION tenancy.write_support_audit(text, uuid, text, text, jsonb);
+DROP FUNCTION tenancy.says_something(text);
 """
 
 

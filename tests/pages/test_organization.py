@@ -1,5 +1,7 @@
 """The organization's pages: its name, its members, its invitations."""
 
+import re
+
 import pytest
 
 from accounts.models import Invitation, User
@@ -74,6 +76,10 @@ class TestMembers:
         second = browser.get(f"/organization/members?limit=1&cursor={cursor}").text
         assert "Bob</strong>" in second
         assert "Next page" not in second
+
+    def test_the_next_page_is_of_the_same_list(self, alice, bob):
+        page = browser_of(alice).get("/organization/members?limit=1&status=active").text
+        assert re.search(r'href="\?cursor=[^"]+&amp;limit=1&amp;status=active"', page)
 
     def test_a_cursor_of_nobody_is_refused(self, alice):
         assert browser_of(alice).get("/organization/members?cursor=x").status_code == 422

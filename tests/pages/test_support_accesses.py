@@ -1,5 +1,6 @@
 """What an organization sees of the support staff, and its switch: whoever may, and nobody else."""
 
+import re
 from uuid import uuid4
 
 import pytest
@@ -80,6 +81,15 @@ class TestAccesses:
         assert "reason-51." not in page.text
         assert len(many) == len(few)
 
+    def test_none_is_pushed_out_of_sight(self, alice, owner_connection):
+        browser = browser_of(alice)
+        owner_connection.execute(WRITE, [uuid4(), alice.organization_id, 51])
+        (older,) = re.findall(r'href="(\?before=[^"]+)"', browser.get(PAGE).text)
+        page = browser.get(f"{PAGE}{older}")
+        assert "reason-51." in page.text
+        assert "reason-50." not in page.text
+        assert browser.get(f"{PAGE}?before=x").status_code == 404
+
     def test_they_are_german_for_who_reads_german(self, alice, acme):  # noqa: F811
         assert alice.api.patch("/users/me", {"locale": "de"}).status_code == 200
         page = browser_of(alice).get(PAGE)
@@ -102,6 +112,14 @@ class TestSwitch:
         browser_of(alice).send(PAGE, SWITCHED_OFF)
         assert desk.get(f"/admin/organizations/{acme}/users").status_code == 403
         assert desk.open(acme).status_code == 409
+
+    def test_on_again_it_is_opened_anew(self, alice, desk, acme):  # noqa: F811
+        browser = browser_of(alice)
+        browser.send(PAGE, SWITCHED_OFF)
+        browser.send(PAGE, {"is_allowed": "true"})
+        assert desk.get(f"/admin/organizations/{acme}/users").status_code == 403
+        desk.open(acme)
+        assert desk.get(f"/admin/organizations/{acme}/users").status_code == 200
 
     def test_it_works_while_a_payment_is_due(self, alice):
         with org_context(alice.organization_id):

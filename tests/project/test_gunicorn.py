@@ -49,6 +49,15 @@ class TestServer:
         assert server.get("/metrics").status == 200
         assert server.get("/metrics", **{"X-Forwarded-For": "127.0.0.1"}).status == 404
 
+    @pytest.mark.parametrize("accept", ["text/html", "application/json"])
+    def test_a_request_for_no_path_at_all(self, server, accept):
+        """RFC 9112, 3.2.4."""
+        line = f"OPTIONS * HTTP/1.1\r\nHost: localhost\r\nAccept: {accept}\r\nConnection: close\r\n\r\n"
+        with socket.create_connection(("127.0.0.1", server.port), timeout=30) as connection:
+            connection.sendall(line.encode())
+            with connection.makefile("rb") as answer:
+                assert answer.readline().split()[1] == b"404"
+
     def test_every_line_of_the_log_is_json(self, server):
         request_id = server.get("/no/such").headers["X-Request-Id"]
         lines = [json.loads(line) for line in server.log.read_text().splitlines()]

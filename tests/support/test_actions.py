@@ -155,9 +155,11 @@ class TestMails:
 
 
 class TestRefusals:
-    def test_without_a_reason(self, desk, acme, bob, owner_connection):
+    @pytest.mark.parametrize("reason", ["", " ", "\u200b", "\u00a0\u2060", "x" * 501])
+    def test_without_a_reason(self, reason, desk, acme, bob, owner_connection):
         before = rows_of_audit(owner_connection)
-        assert desk.act(acme, "end_sessions", bob.user.id, " ").status_code == 422
+        assert desk.act(acme, "end_sessions", bob.user.id, reason).status_code == 422
+        assert desk.open(acme, reason).status_code in (200, 422), "a redirect would mean that it is open"
         assert rows_of_audit(owner_connection) == before
 
     @pytest.mark.parametrize("action", ["nothing", "", "resend_verification_x"])

@@ -75,6 +75,24 @@ class TestHalfWay:
         reset_second_factor(email=desk.user.email)
         assert desk.get("/admin/login/second-factor").headers["Location"] == "/admin/login"
 
+    def test_who_knows_the_password_learns_no_secret_of_anothers(self, sam):
+        """Before it is confirmed the secret is shown; it is another one for each who gives the password."""
+        thief = Desk(sam.user)
+        thief.give_password()
+        sam.give_password()
+        assert thief.secret != sam.secret
+        assert thief.get("/admin/login/second-factor").headers["Location"] == "/admin/login"
+        assert "Recovery codes" in text_of(sam.give_code(sam.code()))
+        assert thief.give_code(thief.code()).headers["Location"] == "/admin/login"
+        assert not is_in(thief)
+
+    def test_what_was_half_way_before_the_second_factor_is_void_after_it(self, sam):
+        sam.give_password()
+        held = sam.client.cookies.copy()
+        sam.give_code(sam.code())
+        sam.client.cookies = held
+        assert sam.give_code(sam.code(steps=1)).headers["Location"] == "/admin/login"
+
     def test_a_deactivation_voids_it(self, sam):
         sam.give_password()
         deactivate_staff(email=sam.user.email)
@@ -228,6 +246,18 @@ class TestCode:
 
 
 class TestSession:
+    def test_a_second_log_in_ends_the_first(self, desk):
+        first = desk.client.cookies.copy()
+        desk.give_password()
+        assert desk.give_code(desk.code(steps=1)).headers["Location"] == "/admin"
+        desk.client.cookies = first
+        assert desk.get("/admin").headers["Location"].startswith("/admin/login")
+
+    def test_a_crowd_behind_its_address_does_not_use_up_its_requests(self, desk):
+        answers = {Client().get("/mail-sent").status_code for _ in range(101)}
+        assert 429 in answers
+        assert desk.get("/admin").status_code == 200
+
     def test_its_cookie_is_narrow(self, desk):
         cookie = desk.client.cookies["support_session"]
         assert (cookie["httponly"], cookie["samesite"], cookie["path"]) == (True, "Strict", "/admin")
@@ -304,8 +334,9 @@ class TestResetSecondFactor:
     def test_it_works(self, desk):
         call_command("reset_second_factor", "SAM@support.example")
         assert not is_in(desk)
+        of_the_old_one = desk.code(steps=1)
         desk.give_password()
-        assert desk.give_code(desk.code(steps=1)).status_code == 403
+        assert desk.give_code(of_the_old_one).status_code == 403
         assert "QR code" in desk.get("/admin/login/second-factor").content.decode()
 
     def test_it_says_that_there_is_no_such_staff_member(self, alice):

@@ -312,6 +312,14 @@ class TestRefusals:
         answer = Client().post("/auth/look", {"token": token_of(link)}, content_type="application/json")
         assert_refused(answer, 422, "validation_failed")
 
+    def test_on_again_an_older_link_begins_nothing(self, begin, alice, bob):
+        link = begin(bob)
+        with org_context(alice.organization_id):
+            set_support_allowed(is_allowed=False, by=alice.user.id)
+            set_support_allowed(is_allowed=True, by=alice.user.id)
+        answer = Client().post("/auth/look", {"token": token_of(link)}, content_type="application/json")
+        assert_refused(answer, 422, "validation_failed")
+
     def test_a_link_of_another_kind_begins_nothing(self, alice):
         link = make_link("verify-email", organization_id=alice.organization_id, subject_id=alice.user.id)
         answer = Client().post("/auth/look", {"token": token_of(link)}, content_type="application/json")

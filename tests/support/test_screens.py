@@ -99,9 +99,11 @@ class TestSearch:
     def test_nobody_is_named_where_support_is_switched_off(self, desk, alice):
         with org_context(alice.organization_id):
             set_support_allowed(is_allowed=False, by=alice.user.id)
-        found = text_of(desk.get("/admin", q=alice.user.email))
+        # Or an address could be spelled out, a letter at a time.
+        assert "Acme" not in text_of(desk.get("/admin", q=alice.user.email))
+        found = text_of(desk.get("/admin", q="Acme"))
         assert "Acme" in found
-        assert found.count(alice.user.email) == 0
+        assert alice.user.email not in found
 
     def test_each_is_logged(self, desk, alice, owner_connection):
         desk.get("/admin", q="alice@acme.example")

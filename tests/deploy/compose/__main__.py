@@ -112,7 +112,7 @@ def up(stage, folder):
         say(f"{stage}: up, at {url}")
         yield url
     finally:
-        compose("down", "--volumes", "--timeout", "20")
+        compose("--profile", "monitoring", "down", "--volumes", "--timeout", "20")
 
 
 def walk(url, certificate):
@@ -167,6 +167,21 @@ def answers(url, certificate):
     return "access_token" in run(*command, "-H", "Content-Type: application/json", "-d", body, check=False)
 
 
+def watch():
+    """Prometheus reaches web with its token, and the worker. Grafana is left out: Debian has no package of it."""
+    compose("--profile", "monitoring", "up", "--detach", "--wait", "prometheus")
+    asked = "import urllib.request as r; print(r.urlopen('http://prometheus:9090/api/v1/targets').read().decode())"
+
+    def health():
+        targets = json.loads(inside("web", f'python -c "{asked}"'))["data"]["activeTargets"]
+        return {(each["labels"]["job"], each["health"]) for each in targets}
+
+    wait_for(
+        lambda: health() == {("saas-web", "up"), ("saas-worker", "up")}, "Prometheus scrapes web and worker"
+    )
+    say("Prometheus scrapes web and worker")
+
+
 def try_stage(stage, folder):
     certificate = folder / "tls_certificate"
     with up(stage, folder) as url:
@@ -183,6 +198,7 @@ def try_stage(stage, folder):
         say(f"{stage}: {booted} web workers; {metrics.strip()[:160]}")
         for service in SERVICES:
             kill(service, url, certificate)
+        watch()
         compose("run", "--rm", "tools", "python", "manage.py", "backup", "backups")
         say("a backup was made and proven by a restore")
         compose("up", "--detach", "--wait")

@@ -13,6 +13,7 @@ IMAGES = {
     "POSTGRES_IMAGE": "postgres",
     "REDIS_IMAGE": "redis",
     "NGINX_IMAGE": "nginx",
+    "PROMETHEUS_IMAGE": "prometheus",
 }
 PACKAGES = "python3,python3-venv,ca-certificates,postgresql-15,redis-server,nginx-light,curl"
 CERTIFICATES = Path("etc/ssl/certs/ca-certificates.crt")

@@ -39,7 +39,7 @@ max_requests = 0
 
 timeout = 30
 graceful_timeout = 30
-# Longer than nginx keeps its upstream connections, so that it is never gunicorn who closes one in use.
+# Longer than proxies that keep connections do, so that it is never gunicorn who closes one in use.
 keepalive = 75
 limit_request_line = 8190
 limit_request_fields = 64

@@ -30,7 +30,8 @@ ROLES = {
 def make(directory: Path) -> list[str]:
     """Returns the names of the files that it made."""
     # Nobody else on this machine gets past the directory; in a container any user may read what is mounted there.
-    directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+    directory.mkdir(parents=True, exist_ok=True)
+    directory.chmod(0o700)
     made = []
 
     def keep(name: str, value: str) -> str:

@@ -7,7 +7,8 @@ elif [ ! -e "$JWT_KEYS_DIR/keys.json" ]; then
     exit 1
 fi
 python manage.py bootstrap_database
-python manage.py migrate --no-input
+# One that can't get its lock gives up, or every request to that table would queue up behind it: docs/upgrading.md
+PGOPTIONS="-c lock_timeout=5s" python manage.py migrate --no-input
 if [ "$DEPLOYMENT_ENV" = development ]; then
     python manage.py seed_demo
 fi

@@ -27,12 +27,16 @@ def back_up(directory: Path) -> tuple[Path, Manifest]:
     if dump.exists():
         raise OperationRefused(f"{dump} is there already")
     with databases.only_operation() as superuser:
+        # Of those that were killed.
+        for left in directory.glob(f".{databases.own_name()}-*.unfinished"):
+            left.unlink()
         try:
             manifest = _save(unfinished, name)
             _prove(superuser, unfinished, manifest)
             _publish(unfinished, dump, manifest)
         finally:
             unfinished.unlink(missing_ok=True)
+            _draft(dump).unlink(missing_ok=True)
     return dump, manifest
 
 
@@ -76,8 +80,7 @@ def _snapshot(database: str) -> Iterator[tuple[psycopg.Connection[Any], str]]:
 
 def _prove(superuser: psycopg.Connection[Any], dump: Path, manifest: Manifest) -> None:
     scratch = databases.beside(SCRATCH)
-    # One that was killed may have left it.
-    databases.drop(superuser, scratch)
+    databases.drop_scratch(superuser, scratch)
     try:
         databases.fill(scratch, dump, major=manifest.server_version)
         databases.verify(scratch, manifest)
@@ -87,16 +90,20 @@ def _prove(superuser: psycopg.Connection[Any], dump: Path, manifest: Manifest) -
 
 
 def _publish(unfinished: Path, dump: Path, manifest: Manifest) -> None:
-    """The manifest comes last: without one, no dump is restored."""
-    _sync(unfinished)
-    unfinished.rename(dump)
-    described = manifest_of(dump)
-    draft = described.with_name(f".{described.name}.unfinished")
+    """Both are written before either has its name. The manifest's comes last: without one, no dump is restored."""
+    draft = _draft(dump)
     draft.touch(mode=PRIVATE)
     draft.write_text(manifest.to_json())
     _sync(draft)
-    draft.rename(described)
+    _sync(unfinished)
+    unfinished.rename(dump)
+    draft.rename(manifest_of(dump))
     _sync(dump.parent)
+
+
+def _draft(dump: Path) -> Path:
+    described = manifest_of(dump)
+    return described.with_name(f".{described.name}.unfinished")
 
 
 def _sync(path: Path) -> None:

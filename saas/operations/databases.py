@@ -20,6 +20,8 @@ from tenancy.bootstrap import make_database
 from tenancy.inspection import inspect_isolation
 
 LONGEST_NAME = 63
+MADE_HERE = "scratch of a backup or restore"
+COMMENT = "SELECT shobj_description(oid, 'pg_database') FROM pg_database WHERE datname = %s"
 # An entry of an archive's list that make_database() has done, and that only a superuser could do again.
 NOT_RESTORED = (" SCHEMA - tenancy ", " ACL pg_catalog ")
 # pg_restore gives functions to saas_lookup before it comes to the grants, and needs this for a while.
@@ -69,9 +71,24 @@ def drop(superuser: psycopg.Connection[Any], name: str) -> None:
     superuser.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name)))
 
 
+def drop_scratch(superuser: psycopg.Connection[Any], name: str) -> None:
+    """What a backup or restore that was killed has left. Raises OperationRefused if somebody else made it."""
+    row = superuser.execute(COMMENT, [name]).fetchone()
+    if row and row[0] != MADE_HERE:
+        raise OperationRefused(f"the database {name} is in the way, and was made by somebody else: rename it")
+    drop(superuser, name)
+
+
+def mark(superuser: psycopg.Connection[Any], name: str, *, is_scratch: bool) -> None:
+    statement = sql.SQL("COMMENT ON DATABASE {} IS {}")
+    superuser.execute(statement.format(sql.Identifier(name), sql.Literal(MADE_HERE if is_scratch else None)))
+
+
 def fill(name: str, dump: Path, *, major: int) -> None:
-    """Make the database and restore the dump into it, as saas_owner."""
+    """Make the database, as a scratch, and restore the dump into it, as saas_owner."""
     make_database(superuser_url(), name)
+    with psycopg.connect(superuser_url(), autocommit=True) as superuser:
+        mark(superuser, name, is_scratch=True)
     with connect_as_owner(name, autocommit=True) as owner:
         owner.execute(LEND)
     with NamedTemporaryFile("w", suffix=".list") as chosen:

@@ -163,6 +163,9 @@ def _ask_sendgrid() -> str:
     try:
         with urllib.request.urlopen(request, timeout=SECONDS) as answer:
             scopes = answer.read().decode()
+    except ValueError as error:
+        # Its message holds the key.
+        raise Trouble("SENDGRID_API_KEY is none: it has a line break or the like", "set it anew") from error
     except urllib.error.HTTPError as error:
         raise Trouble(
             f"SendGrid answers {error.code}", "make a key at SendGrid, and set SENDGRID_API_KEY"

@@ -24,9 +24,14 @@ from saas.operations.programs import connect_as_owner
 RESTORED = "_restored"
 # A connection that was just closed is still there for a moment.
 LEAVING_SECONDS = 2
-HAS_TABLES = (
-    "SELECT EXISTS (SELECT FROM pg_class WHERE relkind = 'r' AND relnamespace = 'public'::regnamespace)"
-)
+# Anybody's, in whatever schema: what is dropped for being empty must be.
+HAS_TABLES = r"""
+    SELECT EXISTS (
+        SELECT FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+        WHERE c.relkind IN ('r', 'p', 'm', 'f', 'v', 'S') AND n.nspname NOT IN ('pg_catalog', 'information_schema')
+            AND n.nspname NOT LIKE 'pg\_toast%' AND n.nspname NOT LIKE 'pg\_temp%'
+    )
+"""
 CONNECTED = """
     SELECT coalesce(usename, backend_type), count(*) FROM pg_stat_activity WHERE datname = %s GROUP BY 1 ORDER BY 1
 """
@@ -93,8 +98,7 @@ class Restore:
         self._require_nobody()
 
     def fill(self) -> None:
-        # One that was killed may have left it.
-        databases.drop(self.superuser, self.fresh)
+        databases.drop_scratch(self.superuser, self.fresh)
         databases.fill(self.fresh, self.dump, major=self.manifest.server_version)
 
     def verify(self) -> None:
@@ -126,6 +130,7 @@ class Restore:
             with self.superuser.transaction():
                 if was_filled:
                     self._rename(self.target, aside)
+                databases.mark(self.superuser, self.fresh, is_scratch=False)
                 self._rename(self.fresh, self.target)
         except psycopg.errors.ObjectInUse as error:
             raise OperationRefused(f"{error.diag.message_primary}: stop web and worker") from error

@@ -113,6 +113,8 @@ class TestSecrets:
         ].keys()
 
     def test_nobody_else_gets_past_the_directory(self, made):
+        made.chmod(0o755)
+        self.make(made)
         assert made.stat().st_mode & 0o777 == 0o700
 
     def test_they_are_not_told_and_stay(self, made):

@@ -177,7 +177,7 @@ def test_each_rule_finds_what_breaks_it(rule, where, value):
 def test_variables_are_settings_and_the_required_ones_are_set(manifest):
     names = set(environment(manifest, overlay_of(manifest)))
     process = manifest["metadata"]["name"]
-    assert names - {"PROMETHEUS_MULTIPROC_DIR"} <= documented_settings()
+    assert names - {"PROMETHEUS_MULTIPROC_DIR", "PGOPTIONS"} <= documented_settings()
     assert REQUIRED[process] <= names
     assert not FOREIGN[process] & names
 

@@ -208,6 +208,18 @@ class TestRequests:
         assert "/reset-password" in proxy.log()[-1]
         assert "very-secret-token" not in "".join(proxy.log())
 
+    def test_nor_while_the_platform_is_away(self, alone):
+        path = "/reset-password?token=very-secret-token"
+        assert alone.ask("GET", path, Referer=f"https://{HOST}{path}").status == 503
+        assert "very-secret-token" not in "".join(alone.log())
+        assert "very-secret-token" not in (alone.folder / "error.log").read_text()
+
+    @pytest.mark.parametrize("path", ["/static/none.css", "/webhooks/none"])
+    def test_there_is_no_way_around_the_limit(self, path):
+        text = (CONFIGURATION / "platform.conf").read_text()
+        place = path.removesuffix("none").removesuffix("none.css")
+        assert "limit_req zone=" in text.partition(f"location {place} {{")[2].partition("}")[0]
+
     def test_a_line_of_the_log_can_not_be_forged(self, proxy):
         id = proxy.ask("GET", "/no/such", User_Agent='x","status":200,"y":"').headers["X-Request-Id"]
         assert proxy.line_of(id)["status"] == 404
@@ -365,6 +377,10 @@ class TestErrors:
         assert "Back in a moment" in answer.body
         assert answer.headers["Retry-After"] == "5"
         assert "Strict-Transport-Security" in answer.headers
+
+    def test_a_host_can_not_break_the_json(self, alone):
+        answer = alone.send(b"GET /users/me HTTP/1.1\r\nHost: a\\b\r\nConnection: close\r\n\r\n")
+        assert json.loads(answer.partition("\r\n\r\n")[2])["type"] == "http:///problems/unavailable"
 
     def test_a_path_can_not_break_the_json(self, alone):
         answer = alone.send(b'GET /users/me"x"%22 HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n')

@@ -72,6 +72,11 @@ class Platform:
             for name in self.databases():
                 superuser.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
 
+    def make_empty(self, name=None):
+        with psycopg.connect(self.superuser_url, autocommit=True) as superuser:
+            statement = sql.SQL("CREATE DATABASE {} OWNER saas_owner")
+            superuser.execute(statement.format(sql.Identifier(name or self.name)))
+
 
 @pytest.fixture(scope="session")
 def saved(own_database, superuser_url, tmp_path_factory):

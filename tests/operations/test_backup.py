@@ -75,6 +75,10 @@ class TestBackup:
             os.killpg(saving.pid, signal.SIGKILL)
             saving.wait()
         assert not list(tmp_path.glob("saas*"))
+        assert list(tmp_path.glob(".*.unfinished"))
+        done = platform.manage("backup", str(tmp_path))
+        assert done.returncode == 0, done.stderr
+        assert not list(tmp_path.glob(".*"))
 
     def test_a_hole_in_the_fence_is_no_backup(self, platform, tmp_path):
         platform.change("DROP POLICY accounts_user_fence ON accounts_user")
@@ -125,6 +129,24 @@ class TestRestore:
         assert platform.databases() == {platform.name, report["put_aside"]}
         assert platform.ask("SELECT count(*) FROM accounts_session") == [(21,)]
         assert platform.ask("SELECT count(*) FROM accounts_session", name=report["put_aside"]) == [(0,)]
+
+    @pytest.mark.parametrize(
+        "thing",
+        ["CREATE SCHEMA erp; CREATE TABLE erp.orders ()", "CREATE VIEW one AS SELECT 1", "CREATE SEQUENCE s"],
+    )
+    def test_anothers_database_is_not_empty(self, thing, platform, backup):
+        platform.destroy()
+        platform.make_empty()
+        platform.change(thing)
+        assert "--replace" in refusal(platform.manage("restore", str(backup)))
+
+    @pytest.mark.parametrize(("command", "suffix"), [("backup", "_verified"), ("restore", "_restored")])
+    def test_anothers_database_is_in_the_way(self, command, suffix, platform, backup, tmp_path):
+        name = f"{platform.name}{suffix}"
+        platform.make_empty(name)
+        where = [str(tmp_path)] if command == "backup" else [str(backup), "--replace"]
+        assert "made by somebody else" in refusal(platform.manage(command, *where))
+        assert name in platform.databases()
 
     def test_a_dry_run_changes_nothing(self, platform, backup):
         before = content(platform)

@@ -253,6 +253,10 @@ class MemberChange(StrictSerializer):
     active = StrictBooleanField(required=False)
 
 
+class RoleChange(StrictSerializer):
+    role = serializers.ChoiceField(Role.choices)
+
+
 class PageQuery(StrictSerializer):
     limit = DigitsField(min_value=1, max_value=100, default=25)
     cursor = StrictCharField(max_length=200, required=False)

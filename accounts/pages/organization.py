@@ -10,7 +10,7 @@ from django.utils.translation import gettext as _
 
 from accounts import selectors
 from accounts.api.cursors import page as cut
-from accounts.api.serializers import MemberChange, MemberQuery
+from accounts.api.serializers import MemberQuery, RoleChange
 from accounts.models import User
 from accounts.pages.forms import Confirmation, OrganizationChange, SupportChange
 from accounts.services.members import (
@@ -92,10 +92,10 @@ def members(request: Request) -> HttpResponse:
 def member(request: Request, id: UUID) -> HttpResponse:
     """Who it is, and what can be done about it. A POST changes the role."""
     admin = only_admins(request.caller)
-    form = Form(request, MemberChange)
+    form = Form(request, RoleChange)
     if request.method == "POST":
         with form.refusals():
-            change_member(user_id=id, by=admin.user_id, role=form.read().get("role"))
+            change_member(user_id=id, by=admin.user_id, **form.read())
             messages.success(request, _("The new role is saved."))
             return see_other("member_page", id=id)
     return _member_page(form, id)

@@ -6,7 +6,7 @@ import psycopg
 from django.db import connections
 
 from accounts.tokens import verify_access_token
-from tests.accounts.asking import assert_refused, is_waiting
+from tests.accounts.asking import assert_refused, is_waiting, queries
 from tests.conftest import PASSWORD, Api
 from tests.project.launching import eventually
 
@@ -42,6 +42,17 @@ class TestListSessions:
             each["user_agent"] for each in Api(fresh["access_token"]).get("/auth/sessions").json()["data"]
         ]
         assert agents == ["Fourth"]
+
+    def test_more_of_them_cost_no_more_queries(self, alice):
+        alice.api.get("/auth/sessions")
+        counts = []
+        for _ in range(2):
+            with queries() as asked:
+                alice.api.get("/auth/sessions")
+            counts.append(len(asked))
+            for number in range(5):
+                log_in(alice, f"Device {number}")
+        assert counts[0] == counts[1]
 
     def test_a_long_user_agent_is_cut(self, alice):
         tokens = log_in(alice, "x" * 1000)

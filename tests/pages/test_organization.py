@@ -102,6 +102,11 @@ class TestMember:
         assert (response.status_code, response.headers["Location"]) == (303, member_path(bob))
         assert person(bob).role == "admin"
 
+    def test_a_form_without_a_role_changes_nothing_and_says_so(self, alice, bob):
+        response = browser_of(alice).send(member_path(bob), {})
+        assert response.status_code == 422
+        assert "The new role is saved" not in response.text
+
     def test_an_admin_makes_no_owners(self, admin, bob):
         browser = browser_of(admin)
         page = browser.get(member_path(bob))

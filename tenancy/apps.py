@@ -72,7 +72,7 @@ class TenancyConfig(AppConfig):
             "tenancy.defer_support_action(uuid,text,jsonb,text)",
             owner="saas_owner",
             executors=("saas_support",),
-            md5="45ed840e770f2abec48b5ce48f42d9c9",
+            md5="8d9c8884ec5d11db180efcf11853d448",
         ),
     )
 

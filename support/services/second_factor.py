@@ -79,7 +79,7 @@ def confirm_second_factor(*, user_id: UUID, code: str) -> list[str]:
     Raises WrongCode or TooManyAttempts.
     """
     codes = [_random_code() for _ in range(RECOVERY_CODES)]
-    with _counted(user_id), org_context(SUPPORT_ORGANIZATION_ID):
+    with org_context(SUPPORT_ORGANIZATION_ID), _counted(user_id):
         factor = _lock(user_id)
         if factor.confirmed_at or not _is_next_code(factor, code):
             raise WrongCode
@@ -91,7 +91,7 @@ def confirm_second_factor(*, user_id: UUID, code: str) -> list[str]:
 
 def use_second_factor(*, user_id: UUID, code: str) -> None:
     """Take a code, or a recovery code. Raises WrongCode or TooManyAttempts."""
-    with _counted(user_id), org_context(SUPPORT_ORGANIZATION_ID):
+    with org_context(SUPPORT_ORGANIZATION_ID), _counted(user_id):
         factor = _lock(user_id)
         if not factor.confirmed_at or not (_is_next_code(factor, code) or _is_recovery_code(factor, code)):
             raise WrongCode
@@ -110,7 +110,7 @@ def reset_second_factor(*, email: str) -> None:
 
 @contextmanager
 def _counted(user_id: UUID) -> Iterator[None]:
-    """Wrong codes earn the same blocks as wrong passwords."""
+    """Wrong codes earn the same blocks as wrong passwords. Inside the transaction: a refusal keeps nothing of it."""
     key = f"second-factor:{user_id}"
     refuse_if_blocked(attempts.before_attempt(key))
     try:

@@ -90,6 +90,12 @@ BEGIN
     ]) THEN
         RAISE EXCEPTION 'task % is not the support''s', task USING ERRCODE = 'insufficient_privilege';
     END IF;
+    -- What its task takes, and nothing else: the job would fail for days.
+    IF arguments IS NULL OR ARRAY(SELECT jsonb_object_keys(arguments)) IS DISTINCT FROM ARRAY[CASE task
+        WHEN 'support_replay_event' THEN 'event_id' WHEN 'support_resend_mail' THEN 'mail_id' ELSE 'user_id'
+    END] THEN
+        RAISE EXCEPTION 'task % takes other arguments', task USING ERRCODE = 'invalid_parameter_value';
+    END IF;
     IF NOT tenancy.says_something(reason) THEN
         RAISE EXCEPTION 'an action needs a reason' USING ERRCODE = 'check_violation';
     END IF;

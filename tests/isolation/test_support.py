@@ -192,11 +192,13 @@ class TestOpening:
 
 class TestActions:
     ARGUMENTS = orjson.dumps({"user_id": str(uuid4())}).decode()
+    NAMES = {"support_replay_event": "event_id", "support_resend_mail": "mail_id"}
 
     @pytest.mark.parametrize("task", DEFERRED)
     def test_each_enqueues_its_job_and_writes_its_row(self, task, both, support, owner_connection):
         call(support, SAM, OPEN, [both[0], "ticket 7"])
-        ((job,),) = call(support, SAM, ACT, [both[0], task, self.ARGUMENTS, "asked by phone"])
+        arguments = self.ARGUMENTS.replace("user_id", self.NAMES.get(task, "user_id"))
+        ((job,),) = call(support, SAM, ACT, [both[0], task, arguments, "asked by phone"])
         enqueued = owner_connection.execute(
             "SELECT task_name, organization_id FROM procrastinate_jobs WHERE id = %s", [job]
         ).fetchone()
@@ -221,7 +223,15 @@ class TestActions:
 
     def test_it_needs_a_reason(self, both, support):
         call(support, SAM, OPEN, [both[0], "ticket 7"])
-        refused(support, ACT, [both[0], DEFERRED[0], "{}", " "], error=psycopg.errors.CheckViolation)
+        refused(
+            support, ACT, [both[0], DEFERRED[0], self.ARGUMENTS, " "], error=psycopg.errors.CheckViolation
+        )
+
+    @pytest.mark.parametrize("arguments", ["{}", '{"mail_id": "x"}', '{"user_id": "x", "more": 1}'])
+    def test_a_job_that_could_never_run_is_refused(self, arguments, both, support):
+        call(support, SAM, OPEN, [both[0], "ticket 7"])
+        wrong = psycopg.errors.InvalidParameterValue
+        refused(support, ACT, [both[0], DEFERRED[0], arguments, "ticket 7"], error=wrong)
 
     def test_the_queue_itself_is_out_of_reach(self, both, support):
         refused(support, "SELECT * FROM procrastinate_jobs")

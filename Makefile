@@ -30,23 +30,23 @@ help:
 	@echo "make manage      run a command in it: make manage ARGS='check_isolation'"
 	@echo "make migrations  write the migrations that the models ask for"
 	@echo "make messages    gather the texts to translate in locale/, and compile the translations (needs gettext)"
-	@echo "make lock        write the version of everything that is installed to constraints.txt"
+	@echo "make lock        write the .lock files: every version and hash (ARGS=--upgrade, ARGS='--upgrade-package NAME')"
 	@echo "make clean       remove the data of 'make run', and caches"
 
 run:
-	@$(install) requirements.txt
+	@$(install) requirements.lock
 	@exec $(LAUNCHER) run
 
 test:
-	@$(install) requirements.txt requirements-dev.txt
+	@$(install) requirements-dev.lock
 	@exec $(LAUNCHER) test -- $(PYTEST_ARGS)
 
 bench:
-	@$(install) requirements.txt requirements-bench.txt
+	@$(install) requirements-bench.lock
 	@exec $(LAUNCHER) with-servers -- $(BIN)/python -m bench $(BENCH)
 
 check:
-	@$(install) requirements.txt requirements-dev.txt
+	@$(install) requirements-dev.lock
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	@# Django's plugin loads the settings; it connects to nothing.
@@ -73,7 +73,7 @@ check-django:
 	$(BIN)/python manage.py spectacular --validate --fail-on-warn --file=/dev/null
 
 format:
-	@$(install) requirements.txt requirements-dev.txt
+	@$(install) requirements-dev.lock
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
@@ -92,14 +92,20 @@ migrations:
 
 # Without settings: the texts need no server.
 messages:
-	@$(install) requirements.txt
+	@$(install) requirements.lock
 	$(BIN)/python -m django makemessages --all --no-obsolete --add-location=file $(addprefix --ignore=,tests bench)
 	$(BIN)/python -m django compilemessages --ignore='.*'
 
+# Each file is whole by itself. The versions of the first hold in the others; what stands in a file stays.
+compile = $(BIN)/uv pip compile --quiet --no-config --universal --python-version 3.11 --generate-hashes --no-build \
+	--annotation-style line --custom-compile-command "make lock" $(filter-out help,$(ARGS))
 lock:
-	@: > constraints.txt
-	@$(install) requirements.txt requirements-dev.txt
-	$(BIN)/python -m pip freeze --disable-pip-version-check > constraints.txt
+	@$(install) requirements-dev.lock
+	$(compile) requirements.txt -o requirements.lock
+	$(compile) requirements.txt requirements-observability.txt -c requirements.lock -o requirements-observability.lock
+	$(compile) requirements.txt requirements-dev.txt -c requirements-observability.lock -o requirements-dev.lock
+	$(compile) requirements.txt requirements-bench.txt -c requirements.lock -o requirements-bench.lock
+	$(compile) requirements-embedded.txt -c requirements.lock -o requirements-embedded.lock
 
 clean:
 	@test ! -x $(BIN)/python || $(LAUNCHER) clean

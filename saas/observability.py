@@ -5,7 +5,7 @@ from importlib import import_module
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 
-REQUIREMENTS = "requirements-observability.txt"
+REQUIREMENTS = "requirements-observability.lock"
 
 
 def start() -> None:
@@ -25,7 +25,7 @@ def _load(variable: str, module: str) -> None:
     except ModuleNotFoundError as error:
         raise ImproperlyConfigured(
             f"{variable} is set, but {error.name} is not installed: "
-            f"pip install -r {REQUIREMENTS} -c constraints.txt"
+            f"pip install --require-hashes --only-binary=:all: -r {REQUIREMENTS}"
         ) from error
     try:
         loaded.start()

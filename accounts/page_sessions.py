@@ -3,6 +3,7 @@
 from typing import Any
 from uuid import UUID
 
+from django.http import HttpResponse
 from django.middleware.csrf import rotate_token
 
 from accounts.models import Session
@@ -25,6 +26,14 @@ def end_page_session(request: Request) -> None:
     if (held := page_claims(request)) is not None:
         log_out(held, scope="local")
     browser(request).flush()
+
+
+def forget_here(request: Request, response: HttpResponse) -> HttpResponse:
+    """Log the browser out: `response` tells it to drop what it keeps of the pages that it has shown, too."""
+    end_page_session(request)
+    # Not "cookies": what the next page is to say is in one.
+    response.headers["Clear-Site-Data"] = '"cache", "storage"'
+    return response
 
 
 def page_claims(request: Request) -> SessionClaims | None:

@@ -4,6 +4,7 @@ from functools import cache
 from types import SimpleNamespace
 from typing import Any, cast
 
+from django.conf import settings
 from django.contrib.auth.hashers import check_password, make_password
 from django.contrib.auth.password_validation import UserAttributeSimilarityValidator, validate_password
 from django.core.exceptions import ValidationError
@@ -31,20 +32,28 @@ class MaximumLengthValidator:
 
 
 class SimilarityValidator(UserAttributeSimilarityValidator):
-    """Refuses a password like the email address, the name or the organization."""
+    """Refuses a password like the email address, the name, the organization or a word of PASSWORD_WORDS."""
 
     def __init__(self) -> None:
-        super().__init__(user_attributes=("email", "name", "organization_name"), max_similarity=0.7)
+        super().__init__(
+            user_attributes=("email", "name", "organization_name", "platform"), max_similarity=0.7
+        )
 
     def get_error_message(self) -> str:
-        return _("The password is too much like the email address, the name or the organization.")
+        return _("The password is too much like the email address, the name, the organization or this site.")
 
 
 def check_new_password(
     password: str, *, email: str, name: str, organization_name: str, field: str = "password"
 ) -> None:
     """Raises ValidationFailed of the field with every reason why the password is refused."""
-    about = SimpleNamespace(email=email, name=name, organization_name=organization_name, _meta=User._meta)
+    about = SimpleNamespace(
+        email=email,
+        name=name,
+        organization_name=organization_name,
+        platform=" ".join(settings.PASSWORD_WORDS),
+        _meta=User._meta,
+    )
     try:
         validate_password(password, about)  # type: ignore[arg-type]
     except ValidationError as error:

@@ -33,7 +33,7 @@ class PageMiddleware:
 
     def __call__(self, request: Request) -> HttpResponseBase:
         request.person = None
-        request.is_page = not _has_token(request) and _is_for_people(request)
+        request.is_page = not _has_token(request) and is_for_people(request)
         if not request.is_page:
             return self.get_response(request)
         # Both are a thread's, and the next request of this one may be the API's, which speaks English.
@@ -83,7 +83,7 @@ def _has_token(request: HttpRequest) -> bool:
     return request.headers.get("Authorization", "").lower().startswith("bearer ")
 
 
-def _is_for_people(request: HttpRequest) -> bool:
+def is_for_people(request: HttpRequest) -> bool:
     try:
         return is_page(resolve(request.path_info).func)
     except Resolver404:

@@ -91,6 +91,7 @@ class AllowedMethods(BaseMetadata):
 def problem_response(request: HttpRequest, error: DomainError) -> HttpResponse:
     """Render an error, and take back what an open transaction has written: an error leaves nothing behind."""
     roll_back()
+    request.refusal = error.code  # type: ignore[attr-defined]
     if getattr(request, "is_page", False):
         return error_page(request, error)
     if ADMIN.fullmatch(request.path_info) and SUPPORT_ALIAS in settings.DATABASES:

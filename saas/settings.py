@@ -4,6 +4,7 @@ import warnings
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from anymail.exceptions import AnymailNotSupportedWarning
 from django.core.exceptions import ImproperlyConfigured
@@ -56,6 +57,7 @@ INSTALLED_APPS = [
 MIDDLEWARE = [
     "saas.metrics.MetricsMiddleware",
     "saas.middleware.RequestMiddleware",
+    "saas.https.HttpsMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "saas.middleware.HostMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
@@ -165,11 +167,15 @@ AUTH_PASSWORD_VALIDATORS = [
     {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
     {"NAME": "accounts.passwords.SimilarityValidator"},
 ]
+# What this site is called: its host's name, and what else is given.
+PASSWORD_WORDS = [part for part in (urlsplit(PUBLIC_URL).hostname or "").split(".") if len(part) > 3]
+PASSWORD_WORDS += env.words("PASSWORD_WORDS")
 REGISTRATION_MODE = env.choice("REGISTRATION_MODE", "instant", ["instant", "verified"])
 JWT_KEYS_DIR = Path(env.text("JWT_KEYS_DIR", str(BASE_DIR / ".local" / "jwt_keys")))
 JWT_ISSUER = env.text("JWT_ISSUER", PUBLIC_URL)
 JWT_AUDIENCE = env.text("JWT_AUDIENCE", "saas-api")
 SESSION_FACTS_SECONDS = env.integer("SESSION_FACTS_SECONDS", 30, maximum=30)
+SESSION_DAYS = env.integer("SESSION_DAYS", 90, minimum=1, maximum=3650)
 SIMPLE_JWT: dict[str, Any] = {
     "ALGORITHM": "RS256",
     # Keys are read by `kid` from JWT_KEYS_DIR; simplejwt's own single key stays empty.
@@ -248,7 +254,7 @@ CSRF_COOKIE_NAME = f"{COOKIE_PREFIX}csrf"
 CSRF_COOKIE_HTTPONLY = True
 CSRF_COOKIE_SECURE = not IS_DEVELOPMENT
 CSRF_FAILURE_VIEW = "saas.problems.forged"
-MESSAGE_STORAGE = "django.contrib.messages.storage.cookie.CookieStorage"
+MESSAGE_STORAGE = "saas.page_messages.HostCookieStorage"
 LOGIN_URL = "log_in"
 
 # Security headers

@@ -30,6 +30,7 @@ def page(
 
 
 def staff_error_page(request: HttpRequest, error: DomainError) -> HttpResponse:
+    request.refusal = error.code  # type: ignore[attr-defined]
     response = page(request, "error", title=error.title, status=error.status, error=error)
     for name, value in error.headers.items():
         response.headers[name] = value

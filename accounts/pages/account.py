@@ -13,7 +13,7 @@ from django.utils.translation import gettext as _
 from accounts import selectors
 from accounts.api.serializers import ProfileChange, available_timezones
 from accounts.devices import device_name
-from accounts.page_sessions import end_page_session
+from accounts.page_sessions import forget_here
 from accounts.services.members import update_profile
 from accounts.services.sessions import log_out, revoke_own_session
 from saas.kit.http import Request
@@ -55,8 +55,7 @@ def end_session(request: Request, id: UUID) -> HttpResponse:
     revoke_own_session(user_id=caller.user_id, session_id=id)
     messages.success(request, _("That session has ended."))
     if id == caller.session_id:
-        end_page_session(request)
-        return see_other(settings.LOGIN_URL)
+        return forget_here(request, see_other(settings.LOGIN_URL))
     return see_other("account_sessions")
 
 

@@ -6,7 +6,7 @@ from django.shortcuts import render
 
 from accounts.api.serializers import LoginRequest, RegisterRequest
 from accounts.devices import device_of, language_of
-from accounts.page_sessions import begin_page_session, end_page_session
+from accounts.page_sessions import begin_page_session, forget_here
 from accounts.services.login import log_in
 from accounts.services.registration import register_owner, request_registration
 from saas.kit.http import Request
@@ -51,5 +51,4 @@ def log_in_page(request: Request) -> HttpResponse:
 
 @page("POST", is_public=True, owns_transactions=True, works_read_only=True)
 def log_out_page(request: Request) -> HttpResponse:
-    end_page_session(request)
-    return see_other("landing")
+    return forget_here(request, see_other("landing"))

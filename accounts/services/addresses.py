@@ -13,6 +13,7 @@ from accounts.services.sessions import forget_facts_after_commit
 from saas.kit import clock
 from saas.kit.errors import DomainError
 from saas.kit.rate_limits import ADDRESS_CHANGES, MAILS_TO_AN_ADDRESS, hit, spend
+from saas.kit.security_log import note_after_commit
 from tenancy.context import org_context
 from tenancy.database import violated_constraint
 from tenancy.mails import queue_mail
@@ -89,6 +90,7 @@ def confirm_address(token: str) -> None:
 
 def _take_new_email(user: User) -> None:
     before = user.email
+    note_after_commit("address_changed", subject=user.id)
     user.email, user.pending_email, user.email_verified_at = user.pending_email, "", None
     try:
         user.save(update_fields=["email", "pending_email", "email_verified_at", "updated_at"])

@@ -13,6 +13,7 @@ from accounts.selectors import organization_of_email
 from accounts.services.sessions import Device, open_session
 from saas.kit import attempts
 from saas.kit.errors import DomainError, RateLimited
+from saas.kit.security_log import note
 from tenancy.context import org_context
 from tenancy.models import SUPPORT_ORGANIZATION_ID
 
@@ -48,6 +49,7 @@ def log_in(*, email: str, password: str, device: Device) -> Session:
     credential = _credential(email)
     if not verify_password(password, credential.encoded if credential else None) or credential is None:
         metrics.LOGINS.labels("failed").inc()
+        note("log_in_failed", factor="password", subject=credential and credential.user_id, address=device.ip)
         refuse_if_blocked(attempts.record_failure(key))
         raise InvalidCredentials
     refuse_if_blocked(attempts.record_success(key))
@@ -104,4 +106,5 @@ def _is_outdated(encoded: str) -> bool:
 def refuse_if_blocked(seconds: float) -> None:
     if seconds > 0:
         metrics.LOGINS.labels("blocked").inc()
+        note("attempts_blocked", seconds=round(seconds))
         raise TooManyAttempts(retry_after=seconds)

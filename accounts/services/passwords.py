@@ -13,6 +13,7 @@ from accounts.services.sessions import revoke_sessions
 from accounts.tokens import InvalidToken, SessionClaims
 from saas.kit import attempts, clock
 from saas.kit.errors import FieldError, ValidationFailed
+from saas.kit.security_log import note, note_after_commit
 from tenancy.context import org_context
 from tenancy.mails import queue_mail
 
@@ -55,6 +56,7 @@ def change_password(claims: SessionClaims, *, current_password: str, new_passwor
     if user is None:
         raise InvalidToken
     if not verify_password(current_password, user.password):
+        note("password_change_failed", subject=user.id)
         refuse_if_blocked(attempts.record_failure(key))
         raise WrongPassword
     refuse_if_blocked(attempts.record_success(key))
@@ -84,5 +86,6 @@ def _set_password(user: User, encoded: str, *, ended: QuerySet[Session]) -> None
     # Whoever asked for another address may be whom the new password is to keep out.
     user.password, user.pending_email = encoded, ""
     user.save(update_fields=["password", "pending_email", "email_verified_at", "updated_at"])
+    note_after_commit("password_changed", subject=user.id)
     revoke_sessions(ended, reason="password_changed")
     queue_mail("accounts/password_changed", user_id=user.id, address=user.email, occasion=str(uuid4()))

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import Enum
-from typing import cast
+from typing import Any, cast
 from uuid import UUID
 
 from django.conf import settings
@@ -19,6 +19,7 @@ from accounts.tokens import Claims, SessionClaims, remaining_seconds
 from saas.kit import clock, gate
 from saas.kit.errors import DomainError, NotFound
 from saas.kit.redis import RedisUnavailable
+from saas.kit.security_log import note_after_commit
 from tenancy.context import current_organization_id, org_context
 from tenancy.jobs import defer
 from tenancy.mails import queue_mail
@@ -27,6 +28,7 @@ from tenancy.support_audit import end_look
 # Several tabs may present one token; an answer that got lost may be asked for again.
 REUSE_GRACE = timedelta(seconds=10)
 PARENT_GRACE = timedelta(seconds=60)
+SESSION_LASTS = timedelta(days=settings.SESSION_DAYS)
 # A page's session lives on by use; its row is not written on each request.
 USE_NOTED_EVERY = timedelta(hours=1)
 
@@ -65,13 +67,26 @@ def open_session(*, user: User, device: Device, lifetime: timedelta | None = Non
     now = clock.now()
     user.last_login_at = now
     user.save(update_fields=["last_login_at"])
-    return Session.objects.create(
+    session = Session.objects.create(
         user=user,
         last_seen_at=now,
-        expires_at=now + (lifetime or settings.SIMPLE_JWT["REFRESH_TOKEN_LIFETIME"]),
+        expires_at=now + (lifetime or min(settings.SIMPLE_JWT["REFRESH_TOKEN_LIFETIME"], SESSION_LASTS)),
         ip=device.ip,
         user_agent=device.user_agent[:300],
     )
+    _note("session_opened", session, address=device.ip)
+    return session
+
+
+def _note(event: str, session: Session, **facts: Any) -> None:
+    ids = {"subject": session.user_id, "organization": session.organization_id, "session": session.id}
+    note_after_commit(event, **ids, **facts)
+
+
+def _prolonged(session: Session, now: datetime) -> datetime:
+    """When a session ends that was used now: whatever its use, not later than SESSION_DAYS after the log-in."""
+    unused: timedelta = settings.SIMPLE_JWT["REFRESH_TOKEN_LIFETIME"]
+    return min(now + unused, session.created_at + SESSION_LASTS)
 
 
 def session_tokens(session: Session) -> TokenPair:
@@ -109,11 +124,12 @@ def _rotate(claims: Claims) -> Session | None:
         rotated_at=now,
         recent_rotations=[*_still_honoured(session, now), [session.refresh_generation, now.timestamp()]],
         last_seen_at=now,
-        expires_at=now + settings.SIMPLE_JWT["REFRESH_TOKEN_LIFETIME"],
+        expires_at=_prolonged(session, now),
     )
     if not swapped:
         return None
     metrics.REFRESHES.labels("rotated").inc()
+    _note("session_refreshed", session)
     session.refresh_generation += 1
     return session
 
@@ -123,6 +139,7 @@ def _answer_repeated(claims: Claims) -> Session | None:
     if presented(session, claims.generation or 0, clock.now()) is not Presented.REUSED:
         metrics.REFRESHES.labels("repeated").inc()
         return session
+    _note("refresh_token_reused", session)
     revoke_sessions(Session.objects.filter(id=session.id), reason="refresh_token_reused")
     queue_mail("accounts/refresh_token_reused", user_id=session.user_id, occasion=str(session.id))
     return None
@@ -164,8 +181,7 @@ def note_use(session: Session) -> bool:
     )
     if free.only("id").first() is None:
         return False
-    expires_at = now + settings.SIMPLE_JWT["REFRESH_TOKEN_LIFETIME"]
-    Session.objects.filter(id=session.id).update(last_seen_at=now, expires_at=expires_at)
+    Session.objects.filter(id=session.id).update(last_seen_at=now, expires_at=_prolonged(session, now))
     return True
 
 
@@ -173,12 +189,13 @@ def note_use(session: Session) -> bool:
 def revoke_sessions(sessions: QuerySet[Session], *, reason: str) -> list[UUID]:
     """End sessions: in PostgreSQL with this transaction, in Redis right after it, and by a job until it landed."""
     locked = sessions.filter(revoked_at=None).select_for_update(of=("self",))
-    live = list(locked.only("id", "user_id", "looking_staff_id"))
+    live = list(locked.only("id", "user_id", "organization_id", "looking_staff_id"))
     ids = [session.id for session in live]
     if not ids:
         return []
     Session.objects.filter(id__in=ids).update(revoked_at=clock.now(), revoke_reason=reason)
     for session in live:
+        _note("session_ended", session, reason=reason)
         if session.is_look:
             end_look(session.id, cause=reason)
     _blacklist(_by_user((session.id, session.user_id) for session in live))

@@ -7,6 +7,7 @@ from accounts.passwords import hash_password
 from accounts.services.sessions import revoke_sessions
 from saas.kit import clock
 from saas.kit.errors import NotFound
+from saas.kit.security_log import note_after_commit
 from tenancy.context import org_context
 from tenancy.models import SUPPORT_ORGANIZATION_ID
 
@@ -36,4 +37,5 @@ def _change(email: str, **columns: object) -> None:
     if user is None:
         raise NotFound
     User.objects.filter(id=user.id).update(**columns, updated_at=clock.now())
+    note_after_commit("staff_changed", subject=user.id, changed=", ".join(columns))
     revoke_sessions(Session.objects.filter(user=user), reason="changed_by_operations")

@@ -11,6 +11,7 @@ from accounts.passwords import verify_password
 from accounts.services.login import InvalidCredentials, refuse_if_blocked
 from accounts.services.sessions import Device, open_session, revoke_sessions
 from saas.kit import attempts
+from saas.kit.security_log import note
 from tenancy.context import org_context
 from tenancy.models import SUPPORT_ORGANIZATION_ID
 
@@ -26,9 +27,11 @@ def check_staff_password(*, email: str, password: str) -> UUID:
         user = _active_staff().filter(email_key=email.lower()).first()
     if not verify_password(password, user.password if user else None) or user is None:
         metrics.LOGINS.labels("failed").inc()
+        note("log_in_failed", factor="password", subject=user and user.id)
         refuse_if_blocked(attempts.record_failure(key))
         raise InvalidCredentials
     refuse_if_blocked(attempts.record_success(key))
+    note("staff_password_accepted", subject=user.id)
     return user.id
 
 

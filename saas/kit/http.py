@@ -21,6 +21,8 @@ class Request(HttpRequest):
     """
 
     request_id: str
+    # The code of the error that was answered, for the request's line in the log.
+    refusal: str | None
     is_page: bool = False
     caller: Any | None
     person: Any | None = None

@@ -146,6 +146,7 @@ class Form:
 
     def refuse(self, error: DomainError) -> None:
         # 401 asks for credentials in a header (RFC 9110, 15.5.2), which no page takes.
+        self.request.refusal = error.code
         self.status, self._headers = (403 if error.status == 401 else error.status), error.headers
         for entry in error.extra.get("errors", ()):
             name = entry.get("pointer", "#").removeprefix("#/")

@@ -15,6 +15,7 @@ from accounts.services.sessions import revoke_sessions
 from saas.kit import attempts, clock
 from saas.kit.errors import DomainError, NotFound
 from saas.kit.sealing import seal, unseal
+from saas.kit.security_log import note, note_after_commit
 from support.models import SecondFactor
 from tenancy.context import org_context
 from tenancy.models import SUPPORT_ORGANIZATION_ID
@@ -25,7 +26,7 @@ STEP_SECONDS = 30
 STEPS_APART = (-1, 0, 1)
 RECOVERY_CODES = 10
 RECOVERY_ALPHABET = "abcdefghjkmnpqrstuvwxyz23456789"
-RECOVERY_LENGTH = 12
+RECOVERY_LENGTH = 28
 
 
 class WrongCode(DomainError):
@@ -86,7 +87,8 @@ def confirm_second_factor(*, user_id: UUID, code: str) -> list[str]:
         factor.confirmed_at = clock.now()
         factor.recovery_codes = [_hash(each) for each in codes]
         factor.save()
-    return codes
+        note_after_commit("second_factor_enrolled", subject=user_id)
+    return ["-".join(each[at : at + 7] for at in range(0, RECOVERY_LENGTH, 7)) for each in codes]
 
 
 def use_second_factor(*, user_id: UUID, code: str) -> None:
@@ -105,6 +107,7 @@ def reset_second_factor(*, email: str) -> None:
         if user is None:
             raise NotFound
         SecondFactor.objects.filter(user=user).delete()
+        note_after_commit("second_factor_reset", subject=user.id)
         revoke_sessions(Session.objects.filter(user=user), reason="second_factor_reset")
 
 
@@ -116,6 +119,7 @@ def _counted(user_id: UUID) -> Iterator[None]:
     try:
         yield
     except WrongCode:
+        note("log_in_failed", factor="second_factor", subject=user_id)
         refuse_if_blocked(attempts.record_failure(key))
         raise
     refuse_if_blocked(attempts.record_success(key))
@@ -153,7 +157,7 @@ def _is_same(one: str, other: str) -> bool:
 
 
 def _random_code() -> str:
-    """60 bits, so that a fast hash keeps it."""
+    """138 bits, so that a fast hash keeps it."""
     return "".join(secrets.choice(RECOVERY_ALPHABET) for _ in range(RECOVERY_LENGTH))
 
 

@@ -86,6 +86,7 @@ def _enrolment(request: HttpRequest, secret: str) -> dict[str, Any]:
 def _refused(
     request: HttpRequest, template: str, error: DomainError, *, title: str, form: forms.Form, **context: Any
 ) -> HttpResponse:
+    request.refusal = error.code  # type: ignore[attr-defined]
     form.add_error(None, error.detail)
     status = 403 if error.status == 401 else error.status
     response = page(request, template, title=title, status=status, form=form, **context)
@@ -101,4 +102,5 @@ def log_out(request: HttpRequest) -> HttpResponse:
     if cookie := SESSION.read(request):
         end_staff_session(session_id=UUID(cookie))
     SESSION.remove(response)
+    response.headers["Clear-Site-Data"] = '"cache", "storage"'
     return response

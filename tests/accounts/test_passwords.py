@@ -46,6 +46,11 @@ class TestCheckNewPassword:
     def test_it_refuses(self, password, expected):
         assert codes(password) == expected
 
+    def test_it_refuses_what_the_site_is_called(self, settings):
+        settings.PASSWORD_WORDS = ["moonbase", "artemis"]
+        assert codes("Moonbase-1") == codes("artemis22") == {"password_too_similar"}
+        assert codes("a-moonbase-far-from-here") == set()
+
     def test_it_gives_every_reason(self):
         assert codes("pass", name="pass") == {
             "password_too_short",

@@ -4,6 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import psycopg
 import pytest
+from django.conf import settings
 from django.db import connections
 
 from accounts.models import Session
@@ -62,6 +63,14 @@ class TestRefresh:
             fake_clock.advance(days=29)
             token = successor(token)
         fake_clock.advance(days=31)
+        assert_refused(refresh(token), 401, "invalid_refresh_token")
+
+    def test_it_does_not_prolong_it_for_ever(self, alice, fake_clock):
+        token = alice.refresh_token
+        for _ in range(settings.SESSION_DAYS // 10):
+            token = refresh(token).json()["refresh_token"]
+            fake_clock.advance(days=10)
+        fake_clock.advance(days=1)
         assert_refused(refresh(token), 401, "invalid_refresh_token")
 
     def test_the_parent_gets_the_same_generation_for_a_minute(self, alice, fake_clock):

@@ -159,6 +159,14 @@ class TestOneKindOfSession:
         fake_clock.advance(days=31)
         assert browser.get("/account").status_code == 303
 
+    def test_use_does_not_let_it_live_for_ever(self, alice, fake_clock):
+        browser = browser_of(alice)
+        for _ in range(settings.SESSION_DAYS // 10):
+            assert browser.get("/account").status_code == 200
+            fake_clock.advance(days=10)
+        fake_clock.advance(days=1)
+        assert browser.get("/account").status_code == 303
+
 
 class TestHeaders:
     @pytest.mark.parametrize("pattern", READ, ids=lambda each: each.name)
@@ -199,6 +207,15 @@ class TestHeaders:
         )
         shown = manage("shell", "--no-imports", "-c", script, DEPLOYMENT_ENV="production").stdout
         assert shown.split() == ["__Host-session", "__Host-csrf", "True", "True", "31536000"]
+
+    def test_what_one_page_tells_the_next_too(self, alice):
+        browser = browser_of(alice)
+        browser.send("/account", {"name": "Alice", "locale": "en", "timezone": "UTC"})
+        cookie = browser.client.cookies["messages"]
+        assert (cookie["httponly"], cookie["samesite"], cookie["path"]) == (True, "Lax", "/")
+        script = "from saas.page_messages import HostCookieStorage as s; print(s.cookie_name)"
+        shown = manage("shell", "--no-imports", "-c", script, DEPLOYMENT_ENV="production").stdout
+        assert shown.strip() == "__Host-messages"
 
     def test_https_is_kept_to(self, settings):
         settings.SECURE_HSTS_SECONDS = 31_536_000

@@ -137,6 +137,7 @@ class TestLogOut:
         cookie = browser.session_cookie
         response = browser.send("/logout", page="/account")
         assert (response.status_code, response.headers["Location"]) == (303, "/")
+        assert response.headers["Clear-Site-Data"] == '"cache", "storage"'
         assert not browser.session_cookie
         assert sessions_of(alice)[-1].revoke_reason == "logged_out"
         browser.client.cookies["session"] = cookie

@@ -70,7 +70,15 @@ class TestHeaders:
     @pytest.mark.parametrize("path", ["/echo", "/no/such"])
     def test_they_are_on_every_answer(self, client, path):
         headers = client.get(path).headers
-        assert headers["Content-Security-Policy"] == "default-src 'none'; frame-ancestors 'none'"
+        policy = headers["Content-Security-Policy"].split("; ")
+        assert policy == [
+            "default-src 'none'",
+            "base-uri 'none'",
+            "form-action 'none'",
+            "frame-ancestors 'none'",
+            "sandbox",
+        ]
+        assert headers["Referrer-Policy"] == "same-origin"
         assert headers["X-Content-Type-Options"] == "nosniff"
         assert headers["X-Frame-Options"] == "DENY"
         assert headers["Cache-Control"] == "no-store"
@@ -112,6 +120,26 @@ class TestAccessLog:
         with caplog.at_level(logging.INFO, "saas.access"):
             client.get("/no%0Asuch")
         assert "/no%0Asuch" in caplog.text
+
+    @pytest.mark.parametrize(
+        ("path", "headers", "code"),
+        [
+            ("/users/me", {}, "not_authenticated"),
+            ("/users/me", {"Authorization": "Bearer rubbish"}, "invalid_token"),
+            ("/no/such", {"Accept": "text/html"}, "not_found"),
+            ("/echo", {"Host": "evil.example.com"}, "malformed_request"),
+        ],
+    )
+    def test_a_refusal_says_why(self, client, caplog, path, headers, code):
+        with caplog.at_level(logging.INFO, "saas.access"):
+            client.get(path, headers=headers)
+        [record] = [record for record in caplog.records if record.name == "saas.access"]
+        assert record.code == code
+
+    def test_what_was_not_refused_has_no_code(self, client, caplog):
+        with caplog.at_level(logging.INFO, "saas.access"):
+            client.get("/echo")
+        assert not hasattr(caplog.records[-1], "code")
 
 
 class TestBodyLimit:

@@ -38,7 +38,7 @@ class TestFirstLogIn:
 
         answer = sam.give_code(sam.code())
 
-        codes = re.findall(r"<li><code>(\w{12})</code></li>", answer.content.decode())
+        codes = re.findall(r"<li><code>((?:\w{7}-){3}\w{7})</code></li>", answer.content.decode())
         assert len(set(codes)) == 10
         assert is_in(sam)
         assert not any(code in str(factor().recovery_codes) for code in codes)
@@ -224,7 +224,7 @@ class TestCode:
 
     def test_a_recovery_code_works_once(self, enrolled):
         code = enrolled.recovery_codes[3]
-        assert enrolled.give_code(f" {code[:6].upper()}-{code[6:]}").status_code == 302
+        assert enrolled.give_code(f" {code.upper().replace('-', ' ', 2)}").status_code == 302
         assert is_in(enrolled)
         enrolled.give_password()
         assert enrolled.give_code(code).status_code == 403

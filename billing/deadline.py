@@ -37,6 +37,8 @@ def session() -> requests.Session:
     """This thread's, with its connections: a new one each time would cost a handshake each time."""
     if not hasattr(_of_thread, "session"):
         _of_thread.session = requests.Session()
+        # A redirect is followed nowhere: it would take what is sent to a place that nobody chose.
+        _of_thread.session.max_redirects = 0
         _of_thread.session.mount("https://", _Adapter())
         _of_thread.session.mount("http://", _Adapter())
     made: requests.Session = _of_thread.session

@@ -6,19 +6,20 @@ from collections.abc import Iterator
 from smtplib import SMTPConnectError, SMTPRecipientsRefused, SMTPResponseException
 
 from anymail.exceptions import AnymailError, AnymailRecipientsRefused, AnymailRequestsAPIError
-from requests.exceptions import ConnectTimeout
+from requests.exceptions import ConnectTimeout, TooManyRedirects
 from urllib3.exceptions import NewConnectionError
 
 from tenancy.models import MailState
 
 # About the mail itself. Any other refusal may be about us (a key, a limit) or about the moment.
 PERMANENT = (400, 413, 422)
-# Before the mail left. NewConnectionError includes names that don't resolve.
-NO_CONNECTION = (
+# Before the mail left, or the provider sent us elsewhere. NewConnectionError includes names that don't resolve.
+NOT_TAKEN = (
     ConnectionRefusedError,
     ConnectTimeout,
     NewConnectionError,
     SMTPConnectError,
+    TooManyRedirects,
     socket.gaierror,
     ssl.SSLCertVerificationError,
 )
@@ -53,7 +54,7 @@ def _is_definite(error: Exception) -> bool:
     # smtplib calls a timeout once it is connected SMTPServerDisconnected.
     if isinstance(error, SMTPResponseException | SMTPRecipientsRefused | TimeoutError):
         return True
-    return any(isinstance(each, NO_CONNECTION) for each in _chain(error))
+    return any(isinstance(each, NOT_TAKEN) for each in _chain(error))
 
 
 def _chain(error: BaseException | None) -> Iterator[BaseException]:

@@ -12,7 +12,7 @@ from uuid import UUID, uuid4
 
 from django.conf import settings
 from django.contrib.auth import get_user_model
-from django.core.mail import EmailMultiAlternatives
+from django.core.mail import EmailMultiAlternatives, get_connection
 from django.db import transaction
 from django.template.loader import get_template, render_to_string
 from django.utils import timezone, translation
@@ -99,7 +99,7 @@ def send_mail(organization_id: UUID, *, mail_id: UUID) -> None:
     if written is None:
         return
     try:
-        written.send()
+        _send(written)
     except Exception as error:
         state = state_after(error)
         MAILS.labels("refused" if state == MailState.FAILED else "failed").inc()
@@ -114,6 +114,14 @@ def send_mail(organization_id: UUID, *, mail_id: UUID) -> None:
     MAILS.labels("sent").inc()
     with org_context(organization_id):
         Mail.objects.filter(id=mail_id).update(state=MailState.SENT, sent_at=clock.now(), error="")
+
+
+def _send(written: EmailMultiAlternatives) -> None:
+    with get_connection() as written.connection:
+        # A provider that is asked over HTTP: a redirect would take the mail, and its links, to a place that nobody chose.
+        if (session := getattr(written.connection, "session", None)) is not None:
+            session.max_redirects = 0
+        written.send()
 
 
 def _begin(mail_id: UUID) -> EmailMultiAlternatives | None:

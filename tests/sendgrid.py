@@ -18,13 +18,15 @@ RESERVED |= {"to", "from", "subject", "reply-to", "cc", "bcc"}
 class SendGrid:
     """Use it as a context manager. `status` is what it answers; `took` what it accepted, in order.
 
-    With `is_silent` it takes the mail and cuts the line only when it is left: no answer ever comes.
+    `redirect_to` is where it sends the client on. With `is_silent` it takes the mail and cuts the line only when it is
+    left: no answer ever comes.
     """
 
     def __init__(self):
         self.took = []
         self.status = 202
         self.is_silent = False
+        self.redirect_to = None
         self.is_left = threading.Event()
         self.on_request = lambda: None
 
@@ -40,6 +42,8 @@ class SendGrid:
                     fake.is_left.wait(30)
                     return
                 self.send_response(status)
+                if fake.redirect_to:
+                    self.send_header("Location", fake.redirect_to)
                 self.send_header("Content-Type", "application/json")
                 self.send_header("Content-Length", str(len(answer)))
                 self.end_headers()
@@ -64,6 +68,8 @@ class SendGrid:
         return f"http://127.0.0.1:{self.server.server_port}/v3/"
 
     def answer(self, path, headers, body):
+        if self.redirect_to:
+            return 307, b""
         if self.status != 202:
             return self.status, b'{"errors": [{"message": "try again"}]}'
         problem = self._problem(path, headers, body)

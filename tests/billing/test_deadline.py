@@ -1,8 +1,10 @@
 """An operation's time is over when it is over, however slowly the other side answers."""
 
 import socket
+import threading
 import time
 from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
@@ -60,3 +62,30 @@ def test_a_name_with_many_addresses_that_do_not_answer(stripe, settings, monkeyp
             stripe_client.fetch_subscription("sub_1", seconds=2)
         for each in waiting:
             each.close()
+
+
+def test_it_leads_nowhere_else(stripe, settings):
+    """ASVS 15.3.2. The first server answers every request with the way to Stripe's."""
+
+    class Elsewhere(BaseHTTPRequestHandler):
+        def do_GET(self):
+            self.send_response(307)
+            self.send_header("Location", stripe_at + self.path)
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+
+        def log_message(self, *args):
+            pass
+
+    stripe_at = settings.STRIPE_API_BASE
+    with ThreadingHTTPServer(("127.0.0.1", 0), Elsewhere) as server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
+        thread.start()
+        settings.STRIPE_API_BASE = f"http://127.0.0.1:{server.server_port}"
+        try:
+            with pytest.raises(stripe_client.PaymentProviderUnavailable):
+                stripe_client.call("test", lambda client: client.v1.prices.list())
+        finally:
+            server.shutdown()
+            thread.join()
+    assert stripe.standin.requests == []

@@ -97,6 +97,17 @@ class TestSending:
         send(welcome)
         assert sendgrid.took == []
 
+    def test_it_leads_nowhere_else(self, sendgrid, welcome):
+        with SendGrid() as elsewhere:
+            sendgrid.redirect_to = f"{elsewhere.url}mail/send"
+            with pytest.raises(AnymailAPIError):
+                send(welcome)
+            assert elsewhere.took == []
+        assert kept(welcome).state == MailState.QUEUED
+        sendgrid.redirect_to = None
+        send(welcome)
+        assert len(sendgrid.took) == 1
+
     def test_a_lost_answer_repeats_it_once_under_its_message_id(self, sendgrid, welcome, settings):
         sendgrid.is_silent = True
         settings.ANYMAIL |= {"REQUESTS_TIMEOUT": 0.3}

@@ -13,8 +13,6 @@ from ipaddress import IPv6Address, ip_address, ip_network
 from pathlib import Path
 from uuid import UUID
 
-from redis import Redis
-
 from saas.kit.rate_limits import WINDOW_LUA, Decision, Limit, local_hit, rate_key, redis_decision, window_args
 from saas.kit.redis import RedisUnavailable, Script, call
 
@@ -24,6 +22,7 @@ TOMBSTONE_SECONDS = 2 * FACTS_SECONDS
 TOMBSTONE = b""
 
 GATE = Script(WINDOW_LUA, Path(__file__).with_name("gate.lua").read_text())
+TOMBSTONES = Script(Path(__file__).with_name("tombstones.lua").read_text())
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,15 +107,9 @@ def _store(lifetimes: dict[str, int], *, name: str) -> None:
     """Set keys to the empty string, all or none, each for its number of seconds."""
     if not lifetimes:
         return
-
-    def operation(redis: Redis) -> None:
-        with redis.pipeline(transaction=True) as pipeline:
-            for key, seconds in lifetimes.items():
-                pipeline.set(key, TOMBSTONE, ex=seconds)
-            pipeline.execute()
-
+    keys, seconds = list(lifetimes), list(lifetimes.values())
     # Redis may be back already, and answering other processes with facts that just ceased to be true.
-    call(operation, name=name, insist=True)
+    call(lambda redis: TOMBSTONES(redis, keys, seconds), name=name, insist=True)
 
 
 def _facts_key(tag: str, sid: str) -> str:

@@ -1,31 +1,22 @@
 """Clients that never stop asking, and keep count of what they were told."""
 
 import asyncio
-import json
 import threading
 from collections import Counter
-from contextlib import suppress
+from concurrent.futures import ThreadPoolExecutor
+
+from tests.faults.line import Line, Unanswered
 
 
-class Clients:
-    """`persons` ask over and over until `stop`: half of them keep their connection, half open one a request.
+class InThread:
+    """Coroutines of `_run` in a thread of their own, until they are told to stop."""
 
-    What they count: `answers` by status, and `failures`, a line for each request that got no whole answer. What
-    they know: `names` by person, as last acknowledged, and `unsure`, what was sent last without an answer.
-    """
-
-    def __init__(self, port, persons):
-        self.port = port
-        self.persons = persons
-        self.answers = Counter()
-        self.failures = []
-        self.names = {}
-        self.unsure = {}
+    def __init__(self):
         self._stopped = threading.Event()
-        self._thread = threading.Thread(target=lambda: asyncio.run(self._run()), daemon=True)
+        self._pool = ThreadPoolExecutor(1)
 
     def __enter__(self):
-        self._thread.start()
+        self._ended = self._pool.submit(lambda: asyncio.run(self._run()))
         return self
 
     def __exit__(self, *exception):
@@ -34,8 +25,29 @@ class Clients:
     def stop(self):
         """Every request that was begun is brought to its end."""
         self._stopped.set()
-        self._thread.join(60)
-        assert not self._thread.is_alive()
+        self._ended.result(60)
+        self._pool.shutdown()
+
+    @property
+    def is_stopped(self):
+        return self._stopped.is_set()
+
+
+class Clients(InThread):
+    """`persons` ask over and over until `stop`: half of them keep their connection, half open one a request.
+
+    What they count: `answers` by status, and `failures`, a line for each request that got no whole answer. What
+    they know: `names` by person, as last acknowledged, and `unsure`, what was sent last without an answer.
+    """
+
+    def __init__(self, port, persons):
+        super().__init__()
+        self.port = port
+        self.persons = persons
+        self.answers = Counter()
+        self.failures = []
+        self.names = {}
+        self.unsure = {}
 
     @property
     def asked(self):
@@ -45,54 +57,24 @@ class Clients:
         await asyncio.gather(*(self._client(*each) for each in enumerate(self.persons)))
 
     async def _client(self, number, person):
-        keeps = number % 2 == 0
-        line = None
+        line = Line(self.port, keeps=number % 2 == 0)
         turn = 0
-        while not self._stopped.is_set():
+        while not self.is_stopped:
             turn += 1
-            message = self._message(person, number, turn, keeps)
+            name = f"{number} {turn}" if turn % 10 == 0 else None
             try:
-                if line is None or line[0].at_eof() or line[1].is_closing():
-                    line = await asyncio.open_connection("127.0.0.1", self.port)
-                line[1].write(message)
-                status, closes = await asyncio.wait_for(_answer(line[0]), 40)
-            except (OSError, asyncio.IncompleteReadError, TimeoutError, ValueError) as error:
-                self.failures.append(f"request {turn} of client {number}: {error!r}")
+                if name:
+                    answer = await line.ask("PATCH", "/users/me", {"name": name}, token=person.access_token)
+                else:
+                    answer = await line.ask("GET", "/users/me", token=person.access_token)
+            except Unanswered as error:
+                self.failures.append(f"request {turn} of client {number}: {error}")
+                if name:
+                    self.unsure[person.user.id] = name
                 # As clients do, before they ask again.
                 await asyncio.sleep(0.2)
-                status, closes = None, True
-                if turn % 10 == 0:
-                    self.unsure[person.user.id] = f"{number} {turn}"
             else:
-                self.answers[status] += 1
-                if turn % 10 == 0 and status == 200:
-                    self.names[person.user.id] = f"{number} {turn}"
-            if line and (closes or not keeps):
-                await _close(line)
-                line = None
-        if line:
-            await _close(line)
-
-    def _message(self, person, number, turn, keeps):
-        head = f"Host: localhost\r\nAuthorization: Bearer {person.access_token}\r\n"
-        if not keeps:
-            head += "Connection: close\r\n"
-        if turn % 10:
-            return f"GET /users/me HTTP/1.1\r\n{head}\r\n".encode()
-        body = json.dumps({"name": f"{number} {turn}"})
-        head += f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n"
-        return f"PATCH /users/me HTTP/1.1\r\n{head}\r\n{body}".encode()
-
-
-async def _answer(reader):
-    head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").lower()
-    status = int(head.split(" ", 2)[1])
-    length = int(head.partition("content-length:")[2].split("\r\n", 1)[0])
-    await reader.readexactly(length)
-    return status, "connection: close" in head
-
-
-async def _close(line):
-    line[1].close()
-    with suppress(OSError):
-        await line[1].wait_closed()
+                self.answers[answer.status] += 1
+                if name and answer.status == 200:
+                    self.names[person.user.id] = name
+        await line.close()

@@ -1,4 +1,4 @@
-"""gunicorn with four workers, a Valkey that may be hurt, and a line to PostgreSQL that can be cut."""
+"""gunicorn with four workers, a Valkey that may be hurt, and lines to it and PostgreSQL that can be cut."""
 
 import itertools
 import json
@@ -10,6 +10,7 @@ import pytest
 from redis import Redis
 
 from saas.launcher.servers import Valkey
+from tests.faults.ledger import SECRET
 from tests.faults.proxy import Proxy
 from tests.project.serving import running
 
@@ -30,10 +31,11 @@ class Answer:
 
 
 class Stack:
-    def __init__(self, server, valkey, proxy):
+    def __init__(self, server, valkey, proxy, redis_line):
         self.server = server
         self.valkey = valkey
         self.proxy = proxy
+        self.redis_line = redis_line
         self.address = ""
 
     def reset(self):
@@ -41,6 +43,7 @@ class Stack:
         number = next(_addresses)
         self.address = f"198.18.{number // 250}.{number % 250 + 1}"
         self.proxy.mend()
+        self.redis_line.mend()
         self.start_redis()
         with self.redis() as redis:
             redis.flushall()
@@ -83,14 +86,18 @@ def _stack(own_database, tmp_path_factory):
     proxy = Proxy((database.hostname, database.port))
     line = database._replace(netloc=f"{database.username}:{database.password}@127.0.0.1:{proxy.port}")
     with Valkey(directory / "valkey", durable=False) as valkey:
+        redis_line = Proxy(("127.0.0.1", valkey.port))
         variables = {
             "DATABASE_URL": urlunsplit(line),
-            "REDIS_URL": valkey.url,
+            "REDIS_URL": valkey.url.replace(f":{valkey.port}/", f":{redis_line.port}/"),
             "WEB_WORKERS": str(WORKERS),
             "TRUSTED_PROXY_COUNT": "1",
+            "STRIPE_SECRET_KEY": "sk_test_of_the_fault_tests",
+            "STRIPE_WEBHOOK_SECRET": SECRET,
         }
         with running(directory / "log", **variables) as server:
-            yield Stack(server, valkey, proxy)
+            yield Stack(server, valkey, proxy, redis_line)
+    redis_line.close()
     proxy.close()
 
 

@@ -1,7 +1,8 @@
-"""A TCP proxy in front of a server, whose line can be cut or go silent, and works again later."""
+"""A TCP proxy in front of a server, whose line can be cut, slow or silent, and works again later."""
 
 import socket
 import threading
+import time
 from contextlib import suppress
 
 BUFFER = 65536
@@ -18,6 +19,7 @@ class Proxy:
         self._listener = socket.create_server(("127.0.0.1", 0), backlog=200)
         self.port = self._listener.getsockname()[1]
         self._is_cut = False
+        self._delay = 0
         self._is_open.set()
         threading.Thread(target=self._accept, daemon=True).start()
 
@@ -37,7 +39,12 @@ class Proxy:
         """Connections stay, and nothing passes on any of them."""
         self._is_thawed.clear()
 
+    def slow(self, seconds):
+        """Whatever passes takes that much longer, in each direction."""
+        self._delay = seconds
+
     def mend(self):
+        self._delay = 0
         self._is_thawed.set()
         with self._lock:
             self._is_cut = False
@@ -88,6 +95,7 @@ class Proxy:
     def _pump(self, source, sink):
         with suppress(OSError):
             while data := source.recv(BUFFER):
+                time.sleep(self._delay)
                 self._is_thawed.wait()
                 sink.sendall(data)
         with self._lock:

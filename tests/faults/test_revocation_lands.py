@@ -64,6 +64,29 @@ class TestJob:
         assert stack.all_workers(bob) == {200}
 
 
+@pytest.mark.usefixtures("everybody_is_in")
+class TestRedisFailsDuringTheLogOut:
+    """And is back at once, with all that it knew: facts from before among it."""
+
+    def test_without_memory(self, stack, alice, bob):
+        with stack.redis() as redis:
+            redis.config_set("maxmemory", 1)
+            assert stack.log_out(alice) == 200
+            redis.config_set("maxmemory", 0)
+        assert stack.all_workers(alice) == {401}
+        assert stack.all_workers(bob) == {200}
+
+    def test_slow(self, stack, alice, bob):
+        stack.redis_line.slow(0.5)
+        assert stack.log_out(alice) == 200
+        assert stack.all_workers(alice) == {401}
+        stack.redis_line.mend()
+        # No connection came about, so facts from before count, until the job repeats the write.
+        run_jobs(stack)
+        assert stack.all_workers(alice) == {401}
+        assert stack.all_workers(bob) == {200}
+
+
 class TestRefresh:
     def refresh(self, stack, token):
         return stack.ask("POST", "/auth/refresh", {"refresh_token": token})

@@ -200,6 +200,22 @@ class TestLosingRedis:
         assert not passage.redis_answered
         assert passage.facts is None
 
+    def test_with_no_memory_left_it_remembers_nothing(self, redis):
+        redis.config_set("maxmemory", 1)
+        with pytest.raises(RedisUnavailable):
+            remember_facts(ALICE, "s1", b"facts")
+
+    def test_with_no_memory_left_it_still_forgets(self, redis):
+        for sid in ("s1", "s2", "s3"):
+            remember_facts(ALICE, sid, b"facts")
+        redis.config_set("maxmemory", 1)
+        forget_facts(ALICE, ["s1"])
+        revoke(ALICE, ["s2"], ["j1"], 900)
+        redis.config_set("maxmemory", 0)
+        assert [look(sid=sid).facts for sid in ("s1", "s3")] == [None, b"facts"]
+        assert look(sid="s2").revoked
+        assert look(sid="s3", jti="j1").revoked
+
     @pytest.mark.parametrize(
         "write",
         [
@@ -215,11 +231,6 @@ class TestLosingRedis:
 
         def test_on_a_replica(self, redis, write):
             redis.replicaof("127.0.0.1", "1")
-            with pytest.raises(RedisUnavailable):
-                write()
-
-        def test_with_no_memory_left(self, redis, write):
-            redis.config_set("maxmemory", 1)
             with pytest.raises(RedisUnavailable):
                 write()
 

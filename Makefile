@@ -5,6 +5,7 @@ VENV ?= .venv
 # By file, so that a file's servers are started once.
 PYTEST_ARGS ?= -n 2 --dist loadfile
 BENCH ?= quick
+SBOM ?= sbom.json
 ARGS ?= help
 BIN := $(abspath $(VENV))/bin
 LAUNCHER := $(BIN)/python -m saas.launcher
@@ -17,7 +18,7 @@ install := @:
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help run test bench check check-django format env shell manage migrations messages lock clean
+.PHONY: help run test bench check check-django format env shell manage migrations messages lock sbom audit clean
 
 help:
 	@echo "make run         run the platform on http://localhost:8000 (PORT=, HOST=); Ctrl-C stops it"
@@ -31,6 +32,8 @@ help:
 	@echo "make migrations  write the migrations that the models ask for"
 	@echo "make messages    gather the texts to translate in locale/, and compile the translations (needs gettext)"
 	@echo "make lock        write the .lock files: every version and hash (ARGS=--upgrade, ARGS='--upgrade-package NAME')"
+	@echo "make sbom        write what the image holds as CycloneDX to sbom.json (SBOM=another-file)"
+	@echo "make audit       ask for known vulnerabilities of all that is locked; needs a network"
 	@echo "make clean       remove the data of 'make run', and caches"
 
 run:
@@ -53,6 +56,7 @@ check:
 	DEPLOYMENT_ENV=development SECRET_KEY=types DATABASE_URL=postgres://saas_app@localhost/saas \
 		TENANCY_CONTEXT_KEYS=$$(printf '0%.0s' $$(seq 64)) $(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/python -m tests.project.rules
 	@exec $(LAUNCHER) with-servers -- $(MAKE) --no-print-directory check-django VENV=$(abspath $(VENV))
 
 # With servers of its own, so call `make check`.
@@ -106,6 +110,16 @@ lock:
 	$(compile) requirements.txt requirements-dev.txt -c requirements-observability.lock -o requirements-dev.lock
 	$(compile) requirements.txt requirements-bench.txt -c requirements.lock -o requirements-bench.lock
 	$(compile) requirements-embedded.txt -c requirements.lock -o requirements-embedded.lock
+
+# Not from the environment, which has the tests' packages too.
+sbom:
+	@$(install) requirements-dev.lock
+	$(BIN)/cyclonedx-py requirements requirements-observability.lock --pyproject pyproject.toml --output-reproducible \
+		--validate --output-format JSON --output-file $(SBOM)
+
+audit:
+	@$(install) requirements-dev.lock
+	@exec $(BIN)/python -m saas.launcher.audit $(filter-out help,$(ARGS))
 
 clean:
 	@test ! -x $(BIN)/python || $(LAUNCHER) clean

@@ -33,7 +33,8 @@ preload_app = True
 
 workers = settings.WEB_WORKERS
 threads = settings.WEB_THREADS
-worker_tmp_dir = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
+# gunicorn makes a file of a random name there, and unlinks it at once.
+worker_tmp_dir = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None  # noqa: S108
 # A worker that leaks is a fault to find; recycling would hide it and cut keep-alive connections.
 max_requests = 0
 

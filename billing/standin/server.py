@@ -22,7 +22,7 @@ from billing.standin.pages.site import Page, Site
 logger = logging.getLogger("billing.standin")
 
 API_KEY = "sk_test_standin"
-WEBHOOK_SECRET = "whsec_standin"
+WEBHOOK_SECRET = "whsec_standin"  # noqa: S105 - the stand-in's, which production refuses
 IDLE_SECONDS = 30
 
 

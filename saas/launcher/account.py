@@ -13,7 +13,7 @@ from pathlib import Path
 from saas.launcher.errors import LauncherError
 
 NOBODY = 65_534
-SHARED = Path("/var/tmp")
+SHARED = Path("/var/tmp")  # noqa: S108 - what lies there must be ours, or is refused
 _CLONE_NEWUSER = 0x1000_0000
 _libc = ctypes.CDLL(None, use_errno=True)
 

@@ -18,7 +18,7 @@ def _pipe_to(owner_pid: int) -> IO[str]:
     process = subprocess.Popen(
         [sys.executable, __file__], stdin=subprocess.PIPE, text=True, start_new_session=True
     )
-    assert process.stdin is not None
+    assert process.stdin is not None  # noqa: S101 - for mypy: it was asked for above
     return process.stdin
 
 

@@ -54,7 +54,7 @@ GRANTS = f"""
         WHERE i.classoid = class AND i.objoid = object AND i.objsubid = part
         AND first.grantee = given.grantee AND first.privilege_type = given.privilege_type
     ) ORDER BY 1, 2, 3
-"""
+"""  # noqa: S608 - its one part is a constant of ours
 
 
 def examine_grants(cursor: Any) -> Iterator[Finding]:

@@ -21,7 +21,7 @@ VIEWS = f"""
     AND NOT EXISTS (
         SELECT FROM pg_depend d WHERE d.classid = 'pg_class'::regclass AND d.objid = c.oid AND d.deptype = 'e'
     )
-"""
+"""  # noqa: S608 - its one part is a constant of ours
 # The queue's triggers are its library's. A key is a trigger too: disabled, it holds nothing.
 TRIGGERS = f"""
     SELECT nspname || '.' || c.relname, t.tgname, t.tgenabled <> 'O'
@@ -29,12 +29,12 @@ TRIGGERS = f"""
     WHERE NOT {SYSTEM_SCHEMA} AND (t.tgenabled <> 'O' OR NOT t.tgisinternal AND NOT (
         nspname = 'public' AND c.relname LIKE 'procrastinate\\_%%' AND t.tgname LIKE 'procrastinate\\_%%'
     ))
-"""
+"""  # noqa: S608 - its one part is a constant of ours
 RULES = f"""
     SELECT nspname || '.' || c.relname, r.rulename
     FROM pg_rewrite r JOIN pg_class c ON c.oid = r.ev_class JOIN pg_namespace n ON n.oid = c.relnamespace
     WHERE NOT {SYSTEM_SCHEMA} AND c.relkind IN ('r', 'p')
-"""
+"""  # noqa: S608 - its one part is a constant of ours
 
 
 def tenant_tables(cursor: Any) -> set[str]:

@@ -8,7 +8,7 @@ from accounts.services.registration import register_owner
 from accounts.services.sessions import Device
 
 EMAIL = "demo@example.com"
-PASSWORD = "correct-horse-demo"
+PASSWORD = "correct-horse-demo"  # noqa: S105 - of the demo, which development alone can make
 
 
 class Command(BaseCommand):

@@ -1,6 +1,7 @@
 """The organization in force: signed, and living exactly as long as one database transaction."""
 
 import hmac
+import logging
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -9,17 +10,27 @@ from typing import ParamSpec, TypeVar, cast
 from uuid import UUID
 
 from django.conf import settings
-from django.db import DEFAULT_DB_ALIAS, connections, transaction
+from django.db import DEFAULT_DB_ALIAS, OperationalError, connections, transaction
 from prometheus_client import Counter
 
 from saas.kit.postgresql.base import DatabaseWrapper
 
+logger = logging.getLogger(__name__)
+
 SET_CONTEXT = (
     "SELECT set_config('app.current_org_id', %s, true), set_config('app.current_org_proof', %s, true)"
+)
+# Everybody may PREPARE: SQL injected earlier may have put a statement of its own behind a name that psycopg uses, to run
+# in the next organization's context. psycopg's own are not from SQL.
+AND_WHAT_IS_PLANTED = (
+    ", EXISTS (SELECT FROM pg_catalog.pg_prepared_statements WHERE from_sql)::pg_catalog.text"
 )
 
 MISSING = Counter(
     "saas_context_missing", "Tenant data asked for while no organization was in force; nothing was shown."
+)
+PLANTED = Counter(
+    "saas_statements_planted", "Connections given up because SQL had prepared a statement on them."
 )
 
 # A request that may only read: PostgreSQL refuses its writes.
@@ -36,6 +47,10 @@ class NoOrganizationContext(RuntimeError):
 
 class OrganizationContextConflict(RuntimeError):
     """Another organization's context is open; one transaction serves one organization."""
+
+
+class PlantedStatement(OperationalError):
+    """Somebody's SQL prepared a statement on this connection, which is closed: nothing ran on it."""
 
 
 def current_organization_id() -> UUID:
@@ -126,4 +141,9 @@ def _read_only(using: str) -> None:
 
 def _set(using: str, organization_id: str, proof: str) -> None:
     connection = cast(DatabaseWrapper, connections[using])
-    connection.execute_first(SET_CONTEXT, (organization_id, proof))
+    *_, is_planted = connection.execute_first(SET_CONTEXT + AND_WHAT_IS_PLANTED, (organization_id, proof))
+    if is_planted == "true":
+        connection.close()
+        PLANTED.inc()
+        logger.error("a statement was prepared by SQL, as only injected SQL does; its connection is closed")
+        raise PlantedStatement("a statement was planted on this connection")

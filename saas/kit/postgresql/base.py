@@ -3,7 +3,8 @@ short ways for the statements that each request makes."""
 
 import re
 import select
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from functools import cache
 from itertools import count
@@ -88,18 +89,27 @@ class DatabaseWrapper(base.DatabaseWrapper):
             return False
         return not _has_something_to_read(connection.fileno()) or super().is_usable()
 
-    def execute_first(self, sql: str, parameters: Sequence[str]) -> None:
+    def execute_first(self, sql: str, parameters: Sequence[str]) -> tuple[str, ...]:
         """Execute a transaction's first statement together with its BEGIN, in one round trip instead of two.
 
         Outside a transaction, in one that has begun, or while somebody watches the queries, it is a statement
-        like others. Its rows are not returned.
+        like others, but for that it is never prepared. Returns its first row, which holds texts.
         """
         if not self._is_at_start() or self._is_watched():
-            with self.cursor() as cursor:
+            with self.cursor() as cursor, self._unprepared():
                 cursor.execute(sql, parameters)
-            return
+                row: tuple[str, ...] = cursor.fetchone()
+                return row
         with self.wrap_database_errors:
-            self.connection.wait(self._begin_with(sql, parameters))
+            return self.connection.wait(self._begin_with(sql, parameters))  # type: ignore[no-any-return]
+
+    @contextmanager
+    def _unprepared(self) -> Iterator[None]:
+        threshold, self.connection.prepare_threshold = self.connection.prepare_threshold, None
+        try:
+            yield
+        finally:
+            self.connection.prepare_threshold = threshold
 
     def fetch_one(self, sql: str, parameters: Sequence[Any]) -> tuple[Any, ...] | None:
         """The first row of a query, by a cursor that the connection keeps; Django makes two objects for each query."""
@@ -140,7 +150,7 @@ class DatabaseWrapper(base.DatabaseWrapper):
             cursor = self.connection.kept_cursor = self.create_cursor()
         return cursor
 
-    def _begin_with(self, sql: str, parameters: Sequence[str]) -> Generator[Any, Any, None]:
+    def _begin_with(self, sql: str, parameters: Sequence[str]) -> Generator[Any, Any, tuple[str, ...]]:
         # psycopg's own pipeline costs more than the round trip that it saves (docs/performance.md).
         pgconn = self.connection.pgconn
         pgconn.enter_pipeline_mode()
@@ -158,6 +168,8 @@ class DatabaseWrapper(base.DatabaseWrapper):
         for result in results:
             if result.status == pq.ExecStatus.FATAL_ERROR:
                 raise errors.error_from_result(result, self.connection.info.encoding)
+        row = results[-1]
+        return tuple(row.get_value(0, column).decode() for column in range(row.nfields))
 
 
 @cache

@@ -5,6 +5,7 @@ from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from tenancy.inspection import inspect_isolation
+from tenancy.inspection.restoring import restore_policies
 
 
 class Command(BaseCommand):
@@ -12,12 +13,17 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--json", action="store_true", help="print a list that a script can read")
+        parser.add_argument(
+            "--restore-policies", action="store_true", help="first make policies again that are missing"
+        )
 
     def handle(self, *args: Any, **options: Any) -> None:
         if "owner" not in settings.DATABASES:
             raise CommandError(
                 "OWNER_DATABASE_URL is not set: only the owner sees every row that a key may violate"
             )
+        for line in restore_policies() if options["restore_policies"] else []:
+            self.stderr.write(line)
         findings = inspect_isolation()
         if options["json"]:
             self.stdout.write(json.dumps([finding._asdict() for finding in findings]))

@@ -10,9 +10,11 @@ import pytest
 from redis import Redis
 
 from saas.launcher.servers import Valkey
-from tests.faults.ledger import SECRET
+from tests.faults.mix import WEBHOOK_SECRET
 from tests.faults.proxy import Proxy
 from tests.project.serving import running
+
+pytest.register_assert_rewrite("tests.faults.ledger")
 
 WORKERS = 4
 # Each goes to the worker that the kernel picks; that one of four is never picked has a chance of 1 in 2,000.
@@ -93,7 +95,7 @@ def _stack(own_database, tmp_path_factory):
             "WEB_WORKERS": str(WORKERS),
             "TRUSTED_PROXY_COUNT": "1",
             "STRIPE_SECRET_KEY": "sk_test_of_the_fault_tests",
-            "STRIPE_WEBHOOK_SECRET": SECRET,
+            "STRIPE_WEBHOOK_SECRET": WEBHOOK_SECRET,
         }
         with running(directory / "log", **variables) as server:
             yield Stack(server, valkey, proxy, redis_line)

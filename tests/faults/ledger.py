@@ -9,8 +9,6 @@ from tenancy.context import org_context
 from tests.conftest import make_owner
 from tests.faults.mix import Mix
 
-SECRET = "whsec_of_the_fault_tests"
-
 
 @dataclass(frozen=True, slots=True)
 class KnownCustomer:
@@ -18,13 +16,17 @@ class KnownCustomer:
     number: int
 
 
-def make_mix(port):
+def make_mix(port, *, series=0):
+    """People of their own for each `series`."""
+
     def people(kind, count):
-        return [make_owner(f"{kind}{n}@example.com", f"{kind} {n}", kind.title()) for n in range(count)]
+        names = [f"{kind}{series}-{number}" for number in range(count)]
+        return [make_owner(f"{name}@example.com", name, kind.title()) for name in names]
 
     customers = []
-    for number, person in enumerate(people("payer", 2)):
+    for number, person in enumerate(people("payer", 2), start=10 * series):
         with org_context(person.organization_id):
+            # As bench.people names them.
             Customer.objects.create(stripe_id=f"cus_bench{number}")
         customers.append(KnownCustomer(person.organization_id, number))
     return Mix(
@@ -34,7 +36,6 @@ def make_mix(port):
         refreshers=people("refresher", 3),
         visitors=people("visitor", 4),
         customers=customers,
-        secret=SECRET,
     )
 
 

@@ -14,6 +14,7 @@ from tests.conftest import PASSWORD
 from tests.faults.clients import InThread
 from tests.faults.line import Line, Unanswered
 
+WEBHOOK_SECRET = "whsec_of_the_fault_tests"
 # A person waits this long between two requests, so that no limit of one is met.
 THINKING = 0.1
 # How often a token is tried after its session was ended.
@@ -41,9 +42,9 @@ class Mix(InThread):
     `thrown_out`, where a session that nobody ended was refused.
     """
 
-    def __init__(self, port, *, readers, writers, refreshers, visitors, customers, secret):
+    def __init__(self, port, *, readers, writers, refreshers, visitors, customers):
         super().__init__()
-        self.port, self._secret = port, secret
+        self.port = port
         self.writers, self.refreshers, self.visitors, self.customers = (
             writers,
             refreshers,
@@ -165,7 +166,7 @@ class Mix(InThread):
             event = subscription_updated(organization, created=created)
             body = json.dumps(event).encode()
             while not self.is_stopped:
-                signature = sign(body, self._secret)
+                signature = sign(body, WEBHOOK_SECRET)
                 answer = await ask("webhook", "POST", "/webhooks/stripe", body, Stripe_Signature=signature)
                 if answer and answer.status == 200:
                     self.events[event["id"]] = customer.number

@@ -6,8 +6,9 @@ from accounts.services import registration, requests
 from accounts.services.pruning import prune_sessions
 from accounts.services.sessions import write_blacklist
 from saas.kit.lock import LockHeld, distributed_lock
-from tenancy.jobs import MisplacedJob, organization_task, platform_task
+from tenancy.jobs import organization_task, platform_task
 from tenancy.models import SUPPORT_ORGANIZATION_ID
+from tenancy.retries import MisplacedJob
 
 
 @organization_task(name="blacklist_sessions", owns_transactions=True)

@@ -11,52 +11,36 @@ import inspect
 import logging
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from datetime import datetime
-from typing import Any
+from typing import Any, LiteralString
 from uuid import UUID
 
 import orjson
 from django.db import DEFAULT_DB_ALIAS, IntegrityError, close_old_connections, connections, transaction
-from procrastinate import App, BaseRetryStrategy, JobContext, RetryDecision
+from procrastinate import App, JobContext
 from procrastinate.contrib.django import app
-from procrastinate.jobs import Job
 from procrastinate.tasks import Task
 from procrastinate.worker import Worker
 
 from tenancy.context import current_organization_id, org_context
 from tenancy.database import violated_constraint
+from tenancy.retries import QUEUEING_LOCK_CONSTRAINT, MisplacedJob, Queue, UntilItLands, queue_clock
 
 logger = logging.getLogger(__name__)
 
 DEFER = "SELECT tenancy.defer_job(%s, %s, %s, %s, %s, %s::jsonb, %s)"
 STAMP = "SELECT organization_id FROM procrastinate_jobs WHERE id = %s"
+STAMP_AND_TIME: LiteralString = (
+    "SELECT organization_id, clock_timestamp() AS now FROM procrastinate_jobs WHERE id = %(job_id)s"
+)
 JOB_SECONDS = 300
-QUEUEING_LOCK_CONSTRAINT = "procrastinate_jobs_queueing_lock_idx_v1"
 
-FIRST_RETRY_SECONDS = 5
-LONGEST_RETRY_SECONDS = 3600
-MAX_ATTEMPTS = 82
+_running: ContextVar[int | None] = ContextVar("running_job", default=None)
 
 
 class UnknownTask(LookupError):
     pass
-
-
-class MisplacedJob(RuntimeError):
-    """A job of an organization without a stamp, or a stamped one of anything else."""
-
-
-class UntilItLands(BaseRetryStrategy):
-    """Waits 5 s, doubling up to an hour, for three days: longer than a provider is down.
-
-    An exception may name its own seconds, as `retry_in`.
-    """
-
-    def get_retry_decision(self, *, exception: BaseException, job: Job) -> RetryDecision | None:
-        if job.attempts >= MAX_ATTEMPTS or isinstance(exception, MisplacedJob):
-            return None
-        seconds = min(LONGEST_RETRY_SECONDS, FIRST_RETRY_SECONDS * 2 ** min(job.attempts, 10))
-        return RetryDecision(retry_in={"seconds": getattr(exception, "retry_in", seconds)})
 
 
 Function = Callable[..., Any]
@@ -68,6 +52,7 @@ def prepare_app(app: App) -> None:
         if task.func.__module__.startswith("procrastinate."):
             del app.tasks[name]
     app.worker_defaults["worker_middleware"] = [refuse_misplaced_job, log_failed_try]
+    app.job_manager = Queue(app.connector)
 
 
 async def refuse_misplaced_job(
@@ -127,6 +112,11 @@ def defer_once(task_name: str, *, queueing_lock: str, **arguments: Any) -> int |
         return None
 
 
+def running_job() -> int | None:
+    """The id of the organization's job that runs. It may run again: after a crash nobody knows how far it came."""
+    return _running.get()
+
+
 def organization_task(
     *, name: str, owns_transactions: bool = False
 ) -> Callable[[Function], Task[Any, Any, Any]]:
@@ -139,7 +129,7 @@ def organization_task(
     def decorate(function: Function) -> Task[Any, Any, Any]:
         @functools.wraps(function)
         def run(context: JobContext, **arguments: Any) -> None:
-            with fresh_connections():
+            with fresh_connections(), _running_as(context.job.id):
                 organization_id = stamped_organization(context.job.id)
                 if organization_id is None:
                     raise MisplacedJob(f"job {context.job.id} of {name!r} carries no organization")
@@ -188,10 +178,18 @@ def stamped_organization(job_id: int | None) -> UUID | None:
 
 
 async def _stamp_async(context: JobContext) -> Any:
-    row = await context.app.connector.execute_query_one_async(
-        "SELECT organization_id FROM procrastinate_jobs WHERE id = %(job_id)s", job_id=context.job.id
-    )
+    row = await context.app.connector.execute_query_one_async(STAMP_AND_TIME, job_id=context.job.id)
+    queue_clock.tell(row["now"])
     return row["organization_id"]
+
+
+@contextmanager
+def _running_as(job_id: int | None) -> Iterator[None]:
+    token = _running.set(job_id)
+    try:
+        yield
+    finally:
+        _running.reset(token)
 
 
 @contextmanager

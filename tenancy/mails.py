@@ -8,7 +8,7 @@ language: a mail is written in its reader's.
 import logging
 import re
 from typing import Any
-from uuid import UUID, uuid4
+from uuid import UUID, uuid4, uuid5
 
 from django.conf import settings
 from django.contrib.auth import get_user_model
@@ -21,7 +21,7 @@ from prometheus_client import Counter
 from saas.kit import clock
 from saas.kit.errors import DomainError, NotFound
 from tenancy.context import current_organization_id, org_context
-from tenancy.jobs import defer
+from tenancy.jobs import defer, running_job
 from tenancy.mail_failures import AnswerLost, state_after
 from tenancy.models import Mail, MailState, Organization, Role, UndeliverableAddress
 
@@ -66,11 +66,15 @@ def resend_mail(*, mail_id: UUID) -> None:
     mail = Mail.objects.select_for_update().filter(id=mail_id).first()
     if mail is None:
         raise NotFound
+    job = running_job()
+    # A new Message-ID: under the old one a mailbox may drop it as known.
+    message_id = f"<{uuid4() if job is None else uuid5(mail.id, str(job))}@{mail_domain()}>"
+    if mail.message_id == message_id:
+        return  # By this job, before a crash.
     if mail.state in (MailState.QUEUED, MailState.SENDING):
         raise MailInQueue
-    # A new Message-ID: under the old one a mailbox may drop it as known.
     mail.state, mail.crashes, mail.error = MailState.QUEUED, 0, ""
-    mail.message_id = f"<{uuid4()}@{mail_domain()}>"
+    mail.message_id = message_id
     mail.save(update_fields=["state", "crashes", "error", "message_id"])
     defer("send_mail", mail_id=str(mail.id))
 

@@ -18,6 +18,7 @@ RESERVED |= {"to", "from", "subject", "reply-to", "cc", "bcc"}
 class SendGrid:
     """Use it as a context manager. `status` is what it answers; `took` what it accepted, in order.
 
+    While `answers` is cleared it keeps whoever asks waiting, with a word each second against their timeout.
     `redirect_to` is where it sends the client on. With `is_silent` it takes the mail and cuts the line only when it is
     left: no answer ever comes.
     """
@@ -29,6 +30,8 @@ class SendGrid:
         self.redirect_to = None
         self.is_left = threading.Event()
         self.on_request = lambda: None
+        self.answers = threading.Event()
+        self.answers.set()
 
     def __enter__(self):
         fake = self
@@ -37,6 +40,8 @@ class SendGrid:
             def do_POST(self):
                 body = self.rfile.read(int(self.headers["Content-Length"]))
                 fake.on_request()
+                while not fake.answers.wait(1):
+                    self.wfile.write(b"HTTP/1.1 100 Continue\r\n\r\n")
                 status, answer = fake.answer(self.path, self.headers, body)
                 if fake.is_silent:
                     fake.is_left.wait(30)
@@ -59,6 +64,7 @@ class SendGrid:
 
     def __exit__(self, *_):
         self.is_left.set()
+        self.answers.set()
         self.server.shutdown()
         self.thread.join()
         self.server.server_close()

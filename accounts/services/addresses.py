@@ -16,6 +16,7 @@ from saas.kit.rate_limits import ADDRESS_CHANGES, MAILS_TO_AN_ADDRESS, hit, spen
 from saas.kit.security_log import note_after_commit
 from tenancy.context import org_context
 from tenancy.database import violated_constraint
+from tenancy.jobs import running_job
 from tenancy.mails import queue_mail
 
 
@@ -28,11 +29,16 @@ class EmailTaken(DomainError):
 
 
 def mail_link(message: str, address: str, *, user: User | None = None, **facts: Any) -> None:
-    """Queue a mail that others can cause, MAILS_TO_AN_ADDRESS at most; beyond that nobody is told."""
+    """Queue a mail that others can cause, MAILS_TO_AN_ADDRESS at most; beyond that nobody is told.
+
+    A job that runs again after a crash queues none that it queued before.
+    """
     digest = salted_hmac("accounts.addresses", f"{message}:{address.lower()}", algorithm="sha256").hexdigest()
     if hit(MAILS_TO_AN_ADDRESS, digest).allowed:
         user_id = user.id if user else None
-        queue_mail(message, user_id=user_id, address=address, occasion=str(uuid4()), **facts)
+        job = running_job()
+        occasion = str(uuid4()) if job is None else f"job {job}"
+        queue_mail(message, user_id=user_id, address=address, occasion=occasion, **facts)
 
 
 def send_verification(user: User) -> None:

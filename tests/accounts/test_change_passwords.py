@@ -12,8 +12,8 @@ from accounts.models import Session
 from accounts.services import passwords
 from saas.kit.rate_limits import LOGIN_FAILURES, MAILS_TO_AN_ADDRESS
 from tenancy.context import org_context
-from tenancy.jobs import MisplacedJob
 from tenancy.mails import queue_mail
+from tenancy.retries import MisplacedJob
 from tests.accounts.asking import assert_field_errors, assert_refused, in_thread, is_waiting, jobs
 from tests.accounts.lifecycle import do_what_was_asked, sent, token_in
 from tests.conftest import PASSWORD, Api, make_member

@@ -1,5 +1,7 @@
 """Jobs are enqueued with the caller's transaction, and run in the organization that the database stamped."""
 
+from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 from types import SimpleNamespace
 from uuid import uuid4
 
@@ -16,8 +18,10 @@ from tenancy.context import (
     org_context,
     organization_in_force,
 )
-from tenancy.jobs import UnknownTask, UntilItLands, defer, defer_once, organization_task
+from tenancy.jobs import UnknownTask, defer, defer_once, organization_task
+from tenancy.mail_failures import AnswerLost
 from tenancy.models import Mail
+from tenancy.retries import MAX_ATTEMPTS, WAITS, UntilItLands
 from tests.conftest import manage
 
 JOBS = "SELECT task_name, status::text, organization_id FROM procrastinate_jobs ORDER BY id"
@@ -124,15 +128,28 @@ def test_a_task_of_neither_kind_is_reported():
         del app.tasks["library:clean_up"]
 
 
-def test_retries_go_on_for_three_days():
-    class Job:
-        attempts = 0
+class TestRetries:
+    def test_they_go_on_for_three_days(self, fake_clock):
+        first = fake_clock.moment
+        for attempts in range(MAX_ATTEMPTS):
+            fake_clock.moment = next_try(attempts)
+        assert next_try(MAX_ATTEMPTS) is None
+        assert timedelta(days=3) <= fake_clock.moment - first < timedelta(days=3, hours=2)
 
-    total = 0
-    strategy = UntilItLands()
-    from datetime import UTC, datetime
+    def test_what_waits_for_an_hour_is_due_at_the_same_moment(self, fake_clock):
+        fake_clock.moment = datetime(2026, 3, 1, 10, 7, 12, tzinfo=UTC)
+        older = next_try(30)
+        fake_clock.advance(minutes=50)
+        assert next_try(5) == older == datetime(2026, 3, 1, 11, tzinfo=UTC)
+        # And what failed for the first time just now is due sooner, but on one of these moments too.
+        assert next_try(0) == datetime(2026, 3, 1, 10, 57, 15, tzinfo=UTC)
+        assert [wait % before for before, wait in pairwise(WAITS)] == [0] * (len(WAITS) - 1)
 
-    while decision := strategy.get_retry_decision(exception=KeyError(), job=Job):
-        total += (decision.retry_at - datetime.now(UTC)).total_seconds()
-        Job.attempts += 1
-    assert 2.9 < total / 86_400 < 3.2
+    def test_an_exception_may_name_its_own_seconds(self, fake_clock):
+        assert next_try(0, AnswerLost()) == fake_clock.moment + timedelta(hours=1)
+
+
+def next_try(attempts, exception=None):
+    job = SimpleNamespace(attempts=attempts)
+    decision = UntilItLands().get_retry_decision(exception=exception or KeyError(), job=job)
+    return decision and decision.retry_at

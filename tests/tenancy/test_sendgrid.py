@@ -12,10 +12,10 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from prometheus_client import REGISTRY
 
 from tenancy.context import org_context
-from tenancy.jobs import UntilItLands
 from tenancy.mail_failures import AnswerLost
 from tenancy.mails import send_mail
 from tenancy.models import Mail, MailState, UndeliverableAddress
+from tenancy.retries import UntilItLands
 from tests.accounts.asking import assert_refused
 from tests.sendgrid import KEY, SendGrid
 

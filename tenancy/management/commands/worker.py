@@ -7,6 +7,7 @@ from procrastinate.contrib.django import app
 from prometheus_client import REGISTRY, start_http_server
 
 from tenancy.job_metrics import JobMetrics
+from tenancy.tasks import FORGOTTEN_SECONDS, HEARTBEAT_SECONDS
 
 SHUTDOWN_SECONDS = 20
 
@@ -48,4 +49,6 @@ class Command(BaseCommand):
                 # Anybody who may connect may NOTIFY: forged, it stops the worker or asks it to abort a job.
                 listen_notify=False,
                 shutdown_graceful_timeout=SHUTDOWN_SECONDS,
+                update_heartbeat_interval=HEARTBEAT_SECONDS,
+                stalled_worker_timeout=FORGOTTEN_SECONDS,
             )

@@ -1,0 +1,104 @@
+"""When a job that failed is tried again, and how what became of a job reaches the queue."""
+
+import asyncio
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from typing import Any
+
+import psycopg
+from procrastinate import BaseRetryStrategy, RetryDecision
+from procrastinate.exceptions import AlreadyEnqueued, ConnectorException, UniqueViolation
+from procrastinate.jobs import Job, Status
+from procrastinate.manager import JobManager
+
+from saas.kit import clock
+
+logger = logging.getLogger(__name__)
+
+# Each divides the next: what waits for the longest is due at the same moments, and then the oldest goes first.
+WAITS = (5, 15, 60, 300, 900, 3600)
+MAX_ATTEMPTS = 78
+QUEUEING_LOCK_CONSTRAINT = "procrastinate_jobs_queueing_lock_idx_v1"
+SECONDS_BETWEEN_NOTES = 1.0
+NOTES = 10
+
+# By PostgreSQL's clock it is decided when a job is due: by a worker's that is slow, all tries would be over at once.
+queue_clock = clock.ServerClock()
+
+
+class MisplacedJob(RuntimeError):
+    """A job of an organization without a stamp, or a stamped one of anything else."""
+
+
+class UntilItLands(BaseRetryStrategy):
+    """Waits for the next full 5, 15 and 60 seconds, 5 and 15 minutes, then hours, for three days: longer than a
+    provider is down.
+
+    An exception may name its own seconds, as `retry_in`.
+    """
+
+    def get_retry_decision(self, *, exception: BaseException, job: Job) -> RetryDecision | None:
+        if job.attempts >= MAX_ATTEMPTS or isinstance(exception, MisplacedJob):
+            return None
+        now = queue_clock.now()
+        own = getattr(exception, "retry_in", None)
+        if own is not None:
+            return RetryDecision(retry_at=now + timedelta(seconds=own))
+        wait = WAITS[min(job.attempts, len(WAITS) - 1)]
+        return RetryDecision(retry_at=clock.from_timestamp((now.timestamp() // wait + 1) * wait))
+
+
+class Queue(JobManager):
+    """Sees to it that no job stays marked as running after its end, and that a taken queueing lock stops nobody."""
+
+    async def defer_periodic_job(self, job: Job, periodic_id: str, defer_timestamp: int) -> int | None:
+        try:
+            with _taken_lock_told():
+                return await super().defer_periodic_job(job, periodic_id, defer_timestamp)
+        except UniqueViolation as error:
+            raise AlreadyEnqueued from error
+
+    async def finish_job(self, job: Job, status: Status, delete_job: bool) -> None:
+        await self._note(super().finish_job, job, status=status, delete_job=delete_job)
+
+    async def retry_job(self, job: Job, *args: Any, **options: Any) -> None:
+        try:
+            await self._note(super().retry_job, job, *args, **options)
+        except UniqueViolation:
+            # Another one waits under its queueing lock, and does what this one was to do.
+            await self.finish_job(job, Status.ABORTED, delete_job=True)
+
+    async def _note(self, note: Any, job: Job, *args: Any, **options: Any) -> None:
+        """The worker lives on after this, so nobody would take its job for stalled: one try is not enough.
+
+        Should PostgreSQL be away for longer, the heartbeat ends the worker.
+        """
+        for left in reversed(range(NOTES)):
+            try:
+                with _taken_lock_told():
+                    await note(job, *args, **options)
+                return
+            except UniqueViolation:
+                raise
+            except ConnectorException:
+                if not left:
+                    raise
+                logger.warning("What became of job %s could not be noted yet", job.id, exc_info=True)
+                await asyncio.sleep(SECONDS_BETWEEN_NOTES)
+
+
+@contextmanager
+def _taken_lock_told() -> Iterator[None]:
+    """The library reads the lock from a detail that PostgreSQL leaves out where rows are fenced, and trips over it."""
+    try:
+        yield
+    except (AssertionError, TypeError) as error:
+        violation = error.__context__
+        if (
+            isinstance(violation, psycopg.errors.UniqueViolation)
+            and violation.diag.constraint_name == QUEUEING_LOCK_CONSTRAINT
+        ):
+            raise UniqueViolation(constraint_name=QUEUEING_LOCK_CONSTRAINT, queueing_lock=None) from violation
+        raise

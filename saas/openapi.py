@@ -1,6 +1,7 @@
 """The OpenAPI document: what views declare, and the errors that each operation can answer."""
 
 import re
+import threading
 from collections import defaultdict
 from collections.abc import Iterator
 from functools import cache
@@ -184,8 +185,17 @@ class BearerScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-c
         return {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"}
 
 
-@cache
+# Of the first who ask at once one makes it: the library's generator changes what its threads share.
+_making = threading.Lock()
+
+
 def document() -> bytes:
+    with _making:
+        return _document()
+
+
+@cache
+def _document() -> bytes:
     """The whole document in YAML. The code that it describes does not change while a process lives."""
     schema = SchemaGenerator().get_schema(request=None, public=True)  # type: ignore[no-untyped-call]
     text: bytes = OpenApiYamlRenderer().render(schema)  # type: ignore[no-untyped-call]

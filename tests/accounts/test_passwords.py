@@ -11,6 +11,7 @@ from accounts.passwords import check_new_password, hash_password, verify_passwor
 from saas.kit.errors import Unavailable, ValidationFailed
 from tests.accounts.asking import assert_refused
 from tests.conftest import PASSWORD
+from tests.project.launching import eventually
 
 
 def codes(password, *, email="zoe@acme.example", name="Zoe Zimmermann", organization_name="Acme Rockets"):
@@ -97,7 +98,7 @@ class TestBulkhead:
         assert response.headers["Retry-After"] == "2"
 
     def test_nobody_waits_without_end(self, monkeypatch):
-        monkeypatch.setattr(hashers, "HASH_SECONDS", 0.01)
+        monkeypatch.setattr(hashers, "CORE_SECONDS", 0.01)
         release = threading.Event()
         busy = [hashers._executor.submit(release.wait) for _ in range(hashers._executor._max_workers)]
         try:
@@ -110,14 +111,42 @@ class TestBulkhead:
         monkeypatch.undo()
         assert verify_password(PASSWORD, hash_password(PASSWORD))
 
+    def test_a_hash_that_has_begun_is_waited_for(self, monkeypatch):
+        release = threading.Event()
+        monkeypatch.setattr(hashers, "CORE_SECONDS", 1)
+        monkeypatch.setattr(
+            hashers.BCryptSHA256PasswordHasher, "encode", lambda *_: release.wait(60) and "hashed"
+        )
+        timer = threading.Timer(2, release.set)
+        timer.start()
+        assert hash_password(PASSWORD) == "hashed"
+        timer.join()
+
     def test_a_place_is_given_back(self):
         for _ in range(2 * hashers._places._initial_value):
             hash_password(PASSWORD)
 
     def test_a_burst_finds_places_in_time(self):
-        with ThreadPoolExecutor(4 * hashers._places._initial_value) as pool:
+        with ThreadPoolExecutor(hashers._places._initial_value + hashers._waiting._initial_value) as pool:
             hashes = set(pool.map(hash_password, [PASSWORD] * 100))
         assert len(hashes) == 100
+
+    def test_an_eighth_of_the_threads_may_wait_for_a_place(self, taken, monkeypatch, settings):
+        monkeypatch.setattr(hashers, "PLACE_SECONDS", 60)
+        number = settings.WEB_THREADS // 8
+        with ThreadPoolExecutor(number) as pool:
+            waiting = [pool.submit(hash_password, PASSWORD) for _ in range(number)]
+            assert eventually(lambda: hashers._waiting._value == 0)
+            # The next one does not wait for as long as they do.
+            with pytest.raises(Unavailable):
+                hash_password(PASSWORD)
+            assert not any(each.done() for each in waiting)
+            for _ in range(number):
+                hashers._places.release()
+            assert len({each.result() for each in waiting}) == number
+            for _ in range(number):
+                hashers._places.acquire()
+        assert hashers._waiting._value == number
 
     @pytest.mark.skipif(sys.platform != "linux", reason="a priority for each thread is Linux's")
     def test_hashes_step_back_behind_requests(self):

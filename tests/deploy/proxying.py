@@ -4,6 +4,7 @@ import http.client
 import http.server
 import json
 import os
+import resource
 import shutil
 import socket
 import ssl
@@ -36,10 +37,17 @@ REPLACED = {
     "process.conf": [
         ("/tmp/", "{folder}/"),
         ("worker_processes auto;", "worker_processes 1;"),
-        ("worker_connections 10000;", "worker_connections 1000;"),
+        ("worker_connections 24000;", "worker_connections 1000;"),
+        ("worker_rlimit_nofile 48000;", "worker_rlimit_nofile {files};"),
     ],
     "tls.conf": [("/run/secrets/", "{folder}/")],
     "monitoring.conf": [("listen 3000;", "listen 127.0.0.1:{grafana};")],
+}
+# With the patience and the connections of production, all of them in one worker as on a machine of one core.
+UNHURRIED = {
+    **REPLACED,
+    "shared.conf": [each for each in REPLACED["shared.conf"] if "timeout" not in each[0]],
+    "process.conf": [each for each in REPLACED["process.conf"] if "worker_connections" not in each[0]],
 }
 
 
@@ -122,15 +130,17 @@ class Echoing(http.server.BaseHTTPRequestHandler):
         """Nobody reads it."""
 
 
-def prepare(folder, upstream):
+def prepare(folder, upstream, replaced):
     """A copy of deploy/nginx that listens on free ports of loopback. Returns the ports."""
     ports = {name: free_port() for name in ("http", "https", "inner", "grafana")}
+    # As many as this machine allows.
+    files = min(48_000, resource.getrlimit(resource.RLIMIT_NOFILE)[1])
     shutil.copytree(CONFIGURATION, folder, dirs_exist_ok=True)
-    for name, changes in REPLACED.items():
+    for name, changes in replaced.items():
         text = (folder / name).read_text()
         for old, new in changes:
             assert old in text, f"{name} says nothing of {old!r}"
-            text = text.replace(old, new.format(folder=folder, **ports))
+            text = text.replace(old, new.format(folder=folder, files=files, **ports))
         (folder / name).write_text(text)
     (folder / "upstream.conf").write_text(upstream)
     make_certificate(folder)
@@ -145,8 +155,8 @@ def make_certificate(folder):
 
 
 @contextmanager
-def proxying(folder, web, main="https.conf", upstream=None):
-    ports = prepare(folder, upstream or UPSTREAM.format(web=web))
+def proxying(folder, web, main="https.conf", upstream=None, replaced=REPLACED):
+    ports = prepare(folder, upstream or UPSTREAM.format(web=web), replaced)
     proxy = Proxy(folder, ports)
     # Or its workers would be www-data, who may not read this folder.
     user = "user root;" if os.geteuid() == 0 else ""

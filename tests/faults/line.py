@@ -25,10 +25,11 @@ class Answer:
 
 
 class Line:
-    """Kept from request to request, unless it `keeps` nothing; opened anew when it broke off."""
+    """Kept from request to request, unless it `keeps` nothing; opened anew when it broke off; from an `address`."""
 
-    def __init__(self, port, *, keeps=True):
+    def __init__(self, port, *, keeps=True, address="127.0.0.1"):
         self.port = port
+        self.address = address
         self.keeps = keeps
         self._streams = None
 
@@ -37,7 +38,9 @@ class Line:
         message = self._message(method, path, body, token, headers)
         try:
             if self._streams is None or self._streams[0].at_eof() or self._streams[1].is_closing():
-                self._streams = await asyncio.open_connection("127.0.0.1", self.port)
+                self._streams = await asyncio.open_connection(
+                    "127.0.0.1", self.port, local_addr=(self.address, 0)
+                )
             self._streams[1].write(message)
             answer = await asyncio.wait_for(_read(self._streams[0]), PATIENCE)
         except (OSError, asyncio.IncompleteReadError, TimeoutError, ValueError) as error:

@@ -1,3 +1,4 @@
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from functools import cache
 
@@ -13,6 +14,7 @@ from rest_framework.permissions import BasePermission
 from rest_framework.response import Response
 from rest_framework.viewsets import ViewSet
 
+from saas import openapi
 from saas.kit.errors import DomainError, may_raise
 from saas.kit.serializers import StrictSerializer
 
@@ -148,3 +150,11 @@ class TestDocs:
         for asset in assets:
             with closing(Client().get(f"/static/{asset}")) as response:
                 assert response.status_code == 200
+
+
+def test_those_who_ask_first_and_at_once_all_get_it():
+    openapi._document.cache_clear()
+    with ThreadPoolExecutor(8) as pool:
+        documents = list(pool.map(lambda _: openapi.document(), range(16)))
+    assert len(set(documents)) == 1
+    assert openapi._document.cache_info().misses == 1

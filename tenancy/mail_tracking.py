@@ -13,6 +13,7 @@ from django.db import DataError
 from django.dispatch import receiver
 from django.http import HttpRequest, HttpResponse
 from django.views.decorators.csrf import csrf_exempt
+from django.views.decorators.http import require_http_methods
 from prometheus_client import Counter
 
 from saas.kit.errors import DomainError, MalformedRequest
@@ -36,6 +37,7 @@ class MailReportsNotConfigured(DomainError):
 
 
 @csrf_exempt
+@require_http_methods(["GET", "HEAD", "POST"])
 def mail_reports(request: HttpRequest) -> HttpResponse:
     """The provider's event webhook. Anymail verifies the signature, which without a key it would not ask for."""
     view = tracking_view()

@@ -43,11 +43,14 @@ def caller_of_profile(claims: SessionClaims, profile: Profile) -> Caller:
 
 
 def load_caller(claims: SessionClaims) -> Caller | None:
-    """Ask PostgreSQL, inside the organization's context; None if the session is over or its user can't go on."""
-    session = selectors.live_session(session_id=claims.sid, user_id=claims.user_id)
-    if session is None:
+    """Ask PostgreSQL, inside the organization's context or outside of any.
+
+    None if the session is over or its user can't go on.
+    """
+    found = selectors.live_profile(claims)
+    if found is None:
         return None
-    caller = caller_from_session(claims, session)
+    caller = _with_look(caller_of_profile(claims, found.profile), found)
     # Of a look Redis knows nothing: PostgreSQL is asked each time whether it still lasts.
     if caller.look is None:
         _remember(claims, caller.profile)
@@ -56,12 +59,13 @@ def load_caller(claims: SessionClaims) -> Caller | None:
 
 def caller_from_session(claims: SessionClaims, session: Session) -> Caller:
     """A page reads its session's row anyway, for what it shows of the person; so Redis need not vouch for it."""
-    caller = caller_of_profile(claims, profile_of(session.user))
-    if session.looking_staff_id is None:
+    return _with_look(caller_of_profile(claims, profile_of(session.user)), session)
+
+
+def _with_look(caller: Caller, seen: Session | selectors.LiveProfile) -> Caller:
+    if seen.looking_staff_id is None:
         return caller
-    return replace(
-        caller, look=Look(session.looking_staff_id, session.looking_staff_email, session.expires_at)
-    )
+    return replace(caller, look=Look(seen.looking_staff_id, seen.looking_staff_email, seen.expires_at))
 
 
 def _remember(claims: SessionClaims, profile: Profile) -> None:

@@ -66,6 +66,7 @@ class KeyDirectory:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self._manifest = str(path / MANIFEST)
         self._lock = threading.Lock()
         self._seen: tuple[int, int] | None = None
         self._ring = KeyRing()
@@ -73,7 +74,7 @@ class KeyDirectory:
     def ring(self) -> KeyRing:
         """The keys as they are now. Raises ImproperlyConfigured where there are none."""
         try:
-            status = os.stat(self.path / MANIFEST)
+            status = os.stat(self._manifest)
         except FileNotFoundError:
             raise ImproperlyConfigured(
                 f"no signing keys in JWT_KEYS_DIR={self.path}: run `manage.py jwt_keys generate`"

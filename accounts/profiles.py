@@ -1,6 +1,7 @@
 """What a person is told of themselves: read with the session's row, and repeated by Redis for at most 30 seconds."""
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -39,6 +40,19 @@ class Profile:
     created_at: datetime
     last_login_at: datetime | None
     organization: ProfileOrganization
+
+
+# Of a session's row: a Profile's fields in their order, then its organization's.
+COLUMNS = (
+    *(f"user__{each.name}" for each in fields(Profile) if each.name != "organization"),
+    *(f"user__organization__{each.name}" for each in fields(ProfileOrganization)),
+)
+PLACE = len(fields(Profile)) - 1
+
+
+def profile_of_columns(values: Sequence[Any]) -> Profile:
+    place = ProfileOrganization(*values[PLACE:])
+    return Profile(*[*values[:PLACE], place])
 
 
 def profile_of(user: User) -> Profile:

@@ -15,7 +15,7 @@ from accounts.services.looks import LookReadsOnly
 from accounts.tokens import Claims, InvalidToken, SessionClaims, verify_access_token
 from saas.kit import gate
 from saas.kit.errors import DomainError, RateLimited
-from saas.kit.http import Request, client_address
+from saas.kit.http import Request, add_headers, client_address
 from saas.kit.rate_limits import (
     ANONYMOUS,
     AUTHENTICATED,
@@ -66,8 +66,7 @@ class AccessMiddleware:
                 response = self.get_response(request)
         else:
             response = problem_response(request, RateLimited(passage.decision.retry_after))
-        for name, value in headers.items():
-            response.headers.setdefault(name, value)
+        add_headers(response, headers)
         return response
 
     def process_view(
@@ -85,8 +84,8 @@ class AccessMiddleware:
 
 
 def _prepare_caller(request: Request, claims: SessionClaims, view: Any) -> None:
-    if request.profile is not None and not _is_organizations_write(request, view):
-        _identify(request, claims)
+    if not request.is_page and not _is_organizations_write(request, view):
+        _identify(request, claims)  # From Redis' facts, or with a transaction of its own.
         return
     with org_context(claims.org_id):
         _identify(request, claims)
@@ -136,7 +135,7 @@ def declares(view: Any, attribute: str, request: HttpRequest) -> bool:
 
 
 def _bearer(request: HttpRequest) -> tuple[Claims | None, InvalidToken | None]:
-    scheme, _, raw = request.headers.get("Authorization", "").partition(" ")
+    scheme, _, raw = request.META.get("HTTP_AUTHORIZATION", "").partition(" ")
     if not scheme:
         return None, None
     if scheme.lower() != "bearer":

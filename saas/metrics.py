@@ -2,6 +2,7 @@ import hmac
 import os
 import time
 from collections.abc import Callable
+from functools import cache
 from typing import Any
 
 from django.conf import settings
@@ -42,14 +43,17 @@ class MetricsMiddleware:
     def __init__(self, get_response: Callable[[Request], HttpResponseBase]) -> None:
         self.get_response = get_response
         self.metrics = RequestMetrics.get_instance()
+        # Of each label's values there are few.
+        self.latency = cache(self.metrics.requests_latency_by_view_method.labels)
+        self.responses = cache(self.metrics.responses_by_status_view_method.labels)
 
     def __call__(self, request: Request) -> HttpResponseBase:
         started_at = time.perf_counter()
         response = self.get_response(request)
         view, method = _view_name(request), request.method if request.method in METHODS else NO_METHOD
         seconds = time.perf_counter() - started_at
-        self.metrics.requests_latency_by_view_method.labels(view, method).observe(seconds)
-        self.metrics.responses_by_status_view_method.labels(str(response.status_code), view, method).inc()
+        self.latency(view, method).observe(seconds)
+        self.responses(response.status_code, view, method).inc()
         return response
 
     def process_exception(self, request: Request, exception: Exception) -> None:

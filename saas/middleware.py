@@ -17,7 +17,7 @@ from gunicorn.http.errors import ParseException  # type: ignore[import-untyped]
 
 from saas.kit import logs
 from saas.kit.errors import DomainError, MalformedRequest, PayloadTooLarge
-from saas.kit.http import Request
+from saas.kit.http import Request, add_headers
 from saas.problems import MethodNotAllowed, as_domain_error, problem_response, roll_back
 
 GetResponse = Callable[[Request], HttpResponseBase]
@@ -53,14 +53,13 @@ class RequestMiddleware:
 
     def __call__(self, request: Request) -> HttpResponseBase:
         started_at = time.perf_counter()
-        given = request.headers.get("X-Request-Id", "")
+        given = request.META.get("HTTP_X_REQUEST_ID", "")
         request.request_id = given if REQUEST_ID.fullmatch(given) else uuid.uuid4().hex
         request.caller, request.refusal = None, None
         logs.current.set(request)
         response = _with_body(request, self.get_response(request))
         response.headers["X-Request-Id"] = request.request_id
-        for name, value in DEFAULT_HEADERS.items():
-            response.headers.setdefault(name, value)
+        add_headers(response, DEFAULT_HEADERS)
         if isinstance(response, HttpResponse) and response.status_code not in (204, 304):
             # Or gunicorn sends it in chunks. RFC 9110 (8.6) forbids it with 204, and 0 would be wrong with 304.
             response.headers.setdefault("Content-Length", str(len(response.content)))

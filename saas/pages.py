@@ -68,7 +68,7 @@ def load_page_caller(request: Request, claims: SessionClaims) -> Caller | None:
 
     None if the session is over.
     """
-    session = live_session(session_id=claims.sid, user_id=claims.user_id)
+    session = live_session(claims)
     if session is None:
         return None
     if request.method in ("GET", "HEAD") and not session.is_look and note_use(session):
@@ -80,7 +80,8 @@ def load_page_caller(request: Request, claims: SessionClaims) -> Caller | None:
 
 
 def _has_token(request: HttpRequest) -> bool:
-    return request.headers.get("Authorization", "").lower().startswith("bearer ")
+    authorization: str = request.META.get("HTTP_AUTHORIZATION", "")
+    return authorization.lower().startswith("bearer ")
 
 
 def is_for_people(request: HttpRequest) -> bool:

@@ -61,7 +61,6 @@ MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
     "saas.middleware.HostMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
-    "corsheaders.middleware.CorsMiddleware",
     "saas.pages.PageMiddleware",
     "saas.middleware.BodyLimitMiddleware",
     "saas.access.AccessMiddleware",
@@ -240,6 +239,9 @@ SPECTACULAR_SETTINGS = {
     "SERVE_AUTHENTICATION": [],
 }
 CORS_ALLOWED_ORIGINS = env.words("CORS_ALLOWED_ORIGINS")
+if CORS_ALLOWED_ORIGINS:
+    # Before pages, and before anything that a browser's OPTIONS would be refused by.
+    MIDDLEWARE.insert(MIDDLEWARE.index("saas.pages.PageMiddleware"), "corsheaders.middleware.CorsMiddleware")
 CORS_EXPOSE_HEADERS = ["X-Request-Id", "RateLimit", "RateLimit-Policy", "Retry-After", "ETag"]
 DATA_UPLOAD_MAX_MEMORY_SIZE = 1024 * 1024
 

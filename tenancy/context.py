@@ -6,7 +6,8 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import ParamSpec, TypeVar, cast
+from functools import partial
+from typing import Any, ParamSpec, TypeVar, cast
 from uuid import UUID
 
 from django.conf import settings
@@ -14,6 +15,8 @@ from django.db import DEFAULT_DB_ALIAS, OperationalError, connections, transacti
 from prometheus_client import Counter
 
 from saas.kit.postgresql.base import DatabaseWrapper
+from saas.kit.postgresql.trips import First
+from saas.kit.statements import OneRow
 
 logger = logging.getLogger(__name__)
 
@@ -22,8 +25,11 @@ SET_CONTEXT = (
 )
 # Everybody may PREPARE: SQL injected earlier may have put a statement of its own behind a name that psycopg uses, to run
 # in the next organization's context. psycopg's own are not from SQL.
-AND_WHAT_IS_PLANTED = (
-    ", EXISTS (SELECT FROM pg_catalog.pg_prepared_statements WHERE from_sql)::pg_catalog.text"
+# Then no context is set, since what follows may be on its way already.
+IS_PLANTED = "SELECT EXISTS (SELECT FROM pg_catalog.pg_prepared_statements WHERE from_sql) OFFSET 0"
+SET_UNLESS_PLANTED = (
+    SET_CONTEXT.replace("%s", "CASE WHEN is_planted THEN '' ELSE %s END")
+    + f", is_planted::pg_catalog.text FROM ({IS_PLANTED}) AS looked (is_planted)"
 )
 
 MISSING = Counter(
@@ -38,6 +44,7 @@ _reads_only: ContextVar[bool] = ContextVar("reads_only", default=False)
 _current: ContextVar[UUID | None] = ContextVar("current_organization", default=None)
 
 P = ParamSpec("P")
+R = TypeVar("R")
 T = TypeVar("T")
 
 
@@ -97,9 +104,7 @@ def org_context(
     within_transaction = connection.in_atomic_block
     with transaction.atomic(using=using):
         if outer is None:
-            expires_at = int(time.time()) + (seconds or settings.TENANCY_CONTEXT_SECONDS)
-            proof = sign_context(organization_id, expires_at=expires_at)
-            _set(using, str(organization_id), proof)
+            _set(using, *_signed(organization_id, seconds))
             if _reads_only.get() and not within_transaction:
                 _read_only(using)
         token = _current.set(organization_id)
@@ -110,6 +115,17 @@ def org_context(
         # A value set inside a savepoint survives its RELEASE; a rollback to it takes the value back by itself.
         if outer is None and within_transaction and not connection.needs_rollback:
             _set(using, "", "")
+
+
+def find_in_context(organization_id: UUID, find: OneRow[Any, R], **values: Any) -> R | None:
+    """`find(**values)` in the organization, whose context is opened for it where it is not in force: one round trip."""
+    if _current.get() == organization_id:
+        return find(**values)
+    if _current.get() is not None or connections[DEFAULT_DB_ALIAS].in_atomic_block:
+        with org_context(organization_id):
+            return find(**values)
+    refuse_planted = partial(_refuse_planted, DEFAULT_DB_ALIAS)
+    return find.after(First(SET_UNLESS_PLANTED, _signed(organization_id), refuse_planted), **values)
 
 
 @contextmanager
@@ -134,6 +150,12 @@ def stream_in_context(organization_id: UUID, chunks: Callable[[], Iterable[T]]) 
         yield from chunks()
 
 
+def _signed(organization_id: UUID, seconds: int | None = None) -> tuple[str, str]:
+    """What SET_CONTEXT sets."""
+    expires_at = int(time.time()) + (seconds or settings.TENANCY_CONTEXT_SECONDS)
+    return str(organization_id), sign_context(organization_id, expires_at=expires_at)
+
+
 def _read_only(using: str) -> None:
     with connections[using].cursor() as cursor:
         cursor.execute("SET TRANSACTION READ ONLY")
@@ -141,9 +163,12 @@ def _read_only(using: str) -> None:
 
 def _set(using: str, organization_id: str, proof: str) -> None:
     connection = cast(DatabaseWrapper, connections[using])
-    *_, is_planted = connection.execute_first(SET_CONTEXT + AND_WHAT_IS_PLANTED, (organization_id, proof))
-    if is_planted == "true":
-        connection.close()
+    _refuse_planted(using, connection.execute_first(SET_UNLESS_PLANTED, (organization_id, proof)))
+
+
+def _refuse_planted(using: str, row: tuple[str, ...]) -> None:
+    if row[-1] == "true":
+        connections[using].close()
         PLANTED.inc()
         logger.error("a statement was prepared by SQL, as only injected SQL does; its connection is closed")
         raise PlantedStatement("a statement was planted on this connection")

@@ -52,7 +52,9 @@ class Me(ViewSet):
         """Up to 30 s old in what others changed, such as the plan; what the person changed shows at once."""
         response = _profile(cast(Caller, request.user).profile)
         etag = response.headers["ETag"]
-        known = [known.removeprefix("W/") for known in parse_etags(request.headers.get("If-None-Match", ""))]
+        known = [
+            known.removeprefix("W/") for known in parse_etags(request.META.get("HTTP_IF_NONE_MATCH", ""))
+        ]
         return Response(status=304, headers={"ETag": etag}) if etag in known or "*" in known else response
 
     # It needs none: the caller's profile came with the caller.

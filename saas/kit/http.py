@@ -1,12 +1,13 @@
 """The request as ours sees it, and where it comes from."""
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from ipaddress import IPv6Address, ip_address
 from typing import Any
 
 from django.conf import settings
 from django.http import HttpRequest
+from django.http.response import HttpResponseBase
 
 WITH_PORT = re.compile(r"\[(?P<six>[^\]]*)\](?::\d+)?|(?P<four>[\d.]+):\d+")
 # Where a server does not say (it listens on a UNIX socket): all such clients count as one.
@@ -34,6 +35,13 @@ class Request(HttpRequest):
     # Django's, with what pages say on the next one.
     _messages: Any
     read_only_from_now_on: Callable[[], None]
+
+
+def add_headers(response: HttpResponseBase, headers: Mapping[str, str]) -> None:
+    """Those that it lacks. They are ours: Django would look at each, every time, whether it can be sent."""
+    present = response.headers._store  # type: ignore[attr-defined]
+    for name, value in headers.items():
+        present.setdefault(name.lower(), (name, value))
 
 
 def client_address(request: HttpRequest) -> str:

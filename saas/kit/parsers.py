@@ -27,7 +27,7 @@ class ExactMediaType(DefaultContentNegotiation):
         self, request: Request, renderers: Iterable[BaseRenderer], format_suffix: str | None = None
     ) -> tuple[BaseRenderer, str]:
         first = next(iter(renderers))
-        if format_suffix is None and request.headers.get("Accept", "*/*") in ("*/*", first.media_type):
+        if format_suffix is None and request.META.get("HTTP_ACCEPT", "*/*") in ("*/*", first.media_type):
             return first, str(first.media_type)
         chosen: tuple[BaseRenderer, str] = super().select_renderer(request, renderers, format_suffix)
         return chosen

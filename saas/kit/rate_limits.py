@@ -7,6 +7,7 @@ import time
 from collections import OrderedDict, deque
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,7 @@ DECISIONS = Counter(
     "Rate limit decisions; source `process` means that Redis was away.",
     ["limit", "source", "outcome"],
 )
+_decisions = cache(DECISIONS.labels)
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +108,7 @@ def local_hit(limit: Limit, key: str) -> Decision:
 
 
 def _counted(limit: Limit, source: str, decision: Decision) -> Decision:
-    DECISIONS.labels(limit.name, source, "allowed" if decision.allowed else "denied").inc()
+    _decisions(limit.name, source, "allowed" if decision.allowed else "denied").inc()
     return decision
 
 

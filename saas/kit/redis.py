@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, TypeVar, cast
 from urllib.parse import unquote, urlsplit
 
@@ -31,6 +32,8 @@ RETRIES = 3
 BACKOFF = ExponentialBackoff(cap=0.05, base=0.005)
 
 CALLS = Counter("saas_redis_calls", "Calls to Redis; `refused` ones were never sent.", ["call", "result"])
+# Looked up once; labels() goes through them anew each time.
+_calls = cache(CALLS.labels)
 POOL_FAILURES = Counter("saas_redis_pool_failures", "Calls that found no free connection in the pool.")
 BREAKER_OPEN = Gauge(
     "saas_redis_breaker_open", "Processes that take Redis for dead or doubt it.", multiprocess_mode="livesum"
@@ -93,7 +96,7 @@ def call(operation: Callable[[Redis], T], *, name: str, insist: bool = False) ->
         raise _unavailable(name, error) from error
     finally:
         breaker.leave(is_probe=is_probe, answered=answered)
-    CALLS.labels(name, "answered").inc()
+    _calls(name, "answered").inc()
     return result
 
 

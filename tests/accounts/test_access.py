@@ -23,7 +23,7 @@ from tests.accounts.asking import assert_refused, patterns, queries
 from tests.conftest import Api
 
 OWNING = {
-    "me", "begin_look", "look",
+    "me", "validate", "begin_look", "look",
     "login", "logout", "refresh", "register", "verify_email", "resend_verification", "forgot_password",
     "reset_password", "change_password", "accept_invitation", "checkout", "portal", "stripe_webhook",
     "sign_up", "log_in", "log_out", "verify_email_page", "forgot_password_page", "reset_password_page", "invitation_page",

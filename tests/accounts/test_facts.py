@@ -1,17 +1,20 @@
 """What Redis repeats of a session saves queries, and its loss never revives a token."""
 
+from dataclasses import replace
+
 import pytest
 from django_redis import get_redis_connection
 
 from accounts.callers import load_caller
-from accounts.profiles import to_facts
+from accounts.models import User
+from accounts.profiles import profile_of, to_facts
 from accounts.tokens import verify_access_token
 from saas.kit import gate
 from saas.kit.gate import user_tag
 from saas.kit.redis import cache_settings
 from saas.kit.sealing import seal_bytes
 from saas.launcher.processes import free_port
-from tenancy.context import org_context
+from tenancy.context import OrganizationContextConflict, org_context
 from tenancy.services import change_organization
 from tests.accounts.asking import assert_refused, queries
 
@@ -225,10 +228,26 @@ class TestTombstone:
 
 
 class TestLoadCaller:
+    def test_it_asks_once_and_reads_no_password(self, alice):
+        claims = verify_access_token(alice.access_token)
+        with queries() as asked:
+            caller = load_caller(claims)
+        with org_context(alice.organization_id):
+            assert caller.profile == profile_of(
+                User.objects.select_related("organization").get(id=alice.user.id)
+            )
+        assert len(asked) == 1
+        assert "password" not in asked[0]
+
     def test_it_knows_nobody_outside_the_organization(self, alice, charlie):
         claims = verify_access_token(charlie.access_token)
+        elsewhere = replace(claims, org_id=alice.organization_id)
 
         with org_context(alice.organization_id):
-            assert load_caller(claims) is None
+            assert load_caller(elsewhere) is None
+            with pytest.raises(OrganizationContextConflict):
+                load_caller(claims)
         with org_context(charlie.organization_id):
             assert load_caller(claims).role == "owner"
+        assert load_caller(elsewhere) is None
+        assert load_caller(claims).role == "owner"

@@ -50,6 +50,22 @@ class TestJsonFormatter:
             "path": "/x",
         }
 
+    @pytest.mark.parametrize("text", ["Grüße\u2028\x9b31m", "half \ud800", "\x1b[31m\n"])
+    def test_a_line_is_ascii_and_says_all(self, text):
+        record = logging.makeLogRecord({"msg": text, "levelname": "INFO", "number": 2**70, "share": 0.5})
+        line = logs.JsonFormatter().format(record)
+        assert line.isascii()
+        assert line.isprintable()
+        found = json.loads(line)
+        assert (found["message"], found["number"], found["share"]) == (text, 2**70, 0.5)
+
+    @pytest.mark.parametrize("text", ["Grüße\u2028\x9b31m", "\x1b[31m\n"])
+    def test_so_is_one_without_large_numbers(self, text):
+        line = logs.JsonFormatter().format(logging.makeLogRecord({"msg": text}))
+        assert line.isascii()
+        assert line.isprintable()
+        assert json.loads(line)["message"] == text
+
     def test_a_line_outside_a_request_has_no_ids(self, logger):
         logger.info("started")
         assert {logger.lines[0][name] for name in logs.IDS} == {"-"}

@@ -12,6 +12,7 @@ from django.test.utils import CaptureQueriesContext
 from prometheus_client import REGISTRY
 
 from saas.kit.postgresql.base import DatabaseWrapper
+from saas.kit.postgresql.trips import First
 
 
 @pytest.fixture
@@ -255,3 +256,87 @@ class TestFetchOne:
         connection.close_if_unusable_or_obsolete()
         connection.health_check_done = False
         assert connection.fetch_one("SELECT pg_backend_pid()", []) != (pid,)
+
+
+IN_FORCE = "SELECT current_setting('app.first', true), %s::int"
+
+
+@pytest.mark.usefixtures("new_connection")
+class TestFetchOneAfter:
+    def accept(self, row):
+        if row[0] == "refused":
+            raise KeyError
+
+    def fetch(self, sql=IN_FORCE, value=7, first="a"):
+        return connection.fetch_one_after(First(CONTEXT, (first, "b"), self.accept), sql, [value])
+
+    @pytest.mark.parametrize("threshold", [5, None])
+    def test_what_went_first_is_in_force_for_the_query_alone_in_one_round_trip(self, tmp_path, threshold):
+        connection.ensure_connection()
+        connection.connection.prepare_threshold = threshold
+        for number in range(10):
+            with round_trips(tmp_path / "trace") as trips:
+                assert self.fetch(value=number, first="it's") == ("it's", number)
+            assert len(trips) == 1
+            assert settings_in_force() == ("", "")
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT count(*) FROM pg_prepared_statements WHERE statement LIKE '%::int'")
+            assert cursor.fetchone() == (0 if threshold is None else 1,)
+
+    def test_a_plan_is_prepared_once_for_both_ways_and_forgotten_with_a_rollback(self):
+        for _ in range(10):
+            self.fetch()
+            with pytest.raises(RuntimeError), transaction.atomic():
+                assert connection.fetch_one(IN_FORCE, [8]) == ("", 8)
+                raise RuntimeError
+        for _ in range(10):
+            assert self.fetch() == ("a", 7)
+            assert connection.fetch_one(IN_FORCE, [8]) == ("", 8)
+
+    def test_what_went_first_may_be_refused(self):
+        for _ in range(10):
+            with pytest.raises(KeyError):
+                self.fetch(first="refused")
+            with pytest.raises(KeyError), CaptureQueriesContext(connection):
+                self.fetch(first="refused")
+            with pytest.raises(KeyError):
+                self.fetch("SELECT 1 / %s::int", 0, first="refused")
+            assert self.fetch() == ("a", 7)
+
+    def test_no_row_is_none(self):
+        assert self.fetch("SELECT 1 WHERE %s::int = 0") is None
+
+    def test_inside_a_transaction_it_is_refused(self):
+        with transaction.atomic(), pytest.raises(transaction.TransactionManagementError):
+            self.fetch()
+
+    @pytest.mark.parametrize("uses", [0, 5, 20])
+    def test_an_error_is_raised_as_ever_and_the_connection_goes_on(self, uses):
+        for _ in range(uses):
+            assert self.fetch("SELECT 1 / %s::int") == (0,)
+        for _ in range(2):
+            with pytest.raises(DataError):
+                self.fetch("SELECT 1 / %s::int", 0)
+            assert settings_in_force() == ("", "")
+            assert self.fetch() == ("a", 7)
+        with pytest.raises(DataError):
+            connection.fetch_one_after(First("SELECT 1 / %s::int", ("0",), self.accept), IN_FORCE, [7])
+        assert self.fetch() == ("a", 7)
+
+    def test_who_watches_sees_it(self):
+        with CaptureQueriesContext(connection) as queries:
+            assert self.fetch() == ("a", 7)
+        asked = [query["sql"] for query in queries]
+        assert any("app.first" in sql and "set_config" in sql for sql in asked)
+        assert any("7::int" in sql for sql in asked)
+
+    def test_a_line_that_broke_is_an_operational_error(self, superuser_url):
+        self.fetch()
+        with psycopg.connect(superuser_url, autocommit=True) as superuser:
+            superuser.execute(
+                "SELECT pg_terminate_backend(%s, 5000)", [connection.connection.info.backend_pid]
+            )
+        with pytest.raises(OperationalError):
+            self.fetch()
+        connection.close_if_unusable_or_obsolete()
+        assert self.fetch() == ("a", 7)

@@ -16,6 +16,7 @@ from accounts.links import make_link
 from accounts.models import User
 from accounts.pages import urls as accounts_pages
 from accounts.services.members import set_support_allowed
+from accounts.tokens import SessionClaims
 from billing.pages import urls as billing_pages
 from saas.kit import clock
 from tenancy.context import org_context, reading_allowed_alone
@@ -201,8 +202,7 @@ class TestByAToken:
         told = alice.api.post("/auth/validate", {"token": answer["access_token"]}).json()
         assert told == {"active": False}
         ((look_id, *_),) = rows_of_looks(owner_connection)
-        with org_context(alice.organization_id):
-            assert selectors.live_session(session_id=look_id, user_id=alice.user.id) is None
+        assert selectors.live_session(SessionClaims(alice.user.id, alice.organization_id, look_id)) is None
 
     def test_redis_never_vouches_for_it(self, look_api, bob, desk, acme):
         """Else it would go on for half a minute after its end."""

@@ -1,19 +1,25 @@
 """The context lives as long as its transaction, and no longer."""
 
+import os
 import threading
 from uuid import uuid4
 
+import psycopg
 import pytest
 from django.conf import settings
-from django.db import connection, connections, transaction
+from django.db import DatabaseError, connection, connections, transaction
+from django.db.models import QuerySet
 from prometheus_client import REGISTRY
 
 from accounts.models import User
 from saas.kit.context_keys import parse_context_keys
+from saas.kit.statements import one_row
 from tenancy.context import (
     NoOrganizationContext,
     OrganizationContextConflict,
+    PlantedStatement,
     current_organization_id,
+    find_in_context,
     org_context,
     organization_in_force,
     stream_in_context,
@@ -112,6 +118,60 @@ class TestOrgContext:
             pooled.close()
             pooled.close_pool()
             del connections["pooled"]
+
+
+@one_row
+def user_named(*, name) -> QuerySet[User]:
+    return User.objects.filter(name=name)
+
+
+class TestFindInContext:
+    def test_it_finds_what_is_the_organizations_and_leaves_no_context(self, alice, charlie):
+        for _ in range(10):
+            assert find_in_context(alice.organization_id, user_named, name="Alice") == alice.user
+            assert organization_in_force() is None
+            assert in_force() == (None, "")
+            assert find_in_context(charlie.organization_id, user_named, name="Alice") is None
+            assert user_named(name="Alice") is None
+
+    def test_inside_the_organizations_context_it_is_a_query_of_it(self, alice):
+        with org_context(alice.organization_id):
+            User.objects.update(name="Changed")
+            assert find_in_context(alice.organization_id, user_named, name="Changed") == alice.user
+            assert in_force()[0] == alice.organization_id
+
+    def test_inside_another_organizations_it_is_refused(self, alice, charlie):
+        with org_context(alice.organization_id), pytest.raises(OrganizationContextConflict):
+            find_in_context(charlie.organization_id, user_named, name="Charlie")
+
+    def test_inside_a_plain_transaction_the_context_is_taken_back(self, alice):
+        with transaction.atomic():
+            assert find_in_context(alice.organization_id, user_named, name="Alice") == alice.user
+            assert in_force() == (None, "")
+
+    def test_a_planted_statement_runs_without_it(self, alice):
+        """By the time that it is found it has run already."""
+        for _ in range(10):
+            find_in_context(alice.organization_id, user_named, name="Alice")
+        with connection.cursor() as cursor:
+            cursor.execute(
+                "SELECT name FROM pg_prepared_statements WHERE statement LIKE '%FROM \"accounts_user\"%'"
+            )
+            [(name,)] = cursor.fetchall()
+            seen = "pg_notify('seen', concat('by ', current_setting('app.current_org_proof', true)))"
+            cursor.execute(f"DEALLOCATE {name}; PREPARE {name}(text) AS SELECT {seen}, $1")
+        with psycopg.connect(os.environ["DATABASE_URL"], autocommit=True) as other:
+            other.execute("LISTEN seen")
+            with pytest.raises(PlantedStatement):
+                find_in_context(alice.organization_id, user_named, name="Alice")
+            [notice] = other.notifies(timeout=10, stop_after=1)
+        assert notice.payload == "by "
+        assert find_in_context(alice.organization_id, user_named, name="Alice") == alice.user
+
+    def test_a_forged_context_is_refused(self, alice, settings):
+        settings.TENANCY_CONTEXT_KEYS = parse_context_keys(["ab" * 32])
+        with pytest.raises(DatabaseError):
+            find_in_context(alice.organization_id, user_named, name="Alice")
 
 
 class TestRotation:

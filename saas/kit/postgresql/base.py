@@ -1,20 +1,20 @@
 """Django's backend for PostgreSQL, with a health check that costs no round trip, moments that are read faster, and
 short ways for the statements that each request makes."""
 
-import re
 import select
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from functools import cache
-from itertools import count
 from typing import Any
 
+from django.db import transaction
 from django.db.backends.postgresql import base
 from django.db.backends.postgresql.psycopg_any import BaseTzLoader
 from prometheus_client import Counter
-from psycopg import Connection, Cursor, OperationalError, errors, generators, pq
+from psycopg import Connection, Cursor, OperationalError, pq
 from psycopg.adapt import AdaptersMap
+
+from saas.kit.postgresql import trips
 
 CONNECT_FAILURES = Counter(
     "saas_database_connect_failures",
@@ -101,7 +101,7 @@ class DatabaseWrapper(base.DatabaseWrapper):
                 row: tuple[str, ...] = cursor.fetchone()
                 return row
         with self.wrap_database_errors:
-            return self.connection.wait(self._begin_with(sql, parameters))  # type: ignore[no-any-return]
+            return self.connection.wait(trips.begin_with(self.connection, sql, parameters))  # type: ignore[no-any-return]
 
     @contextmanager
     def _unprepared(self) -> Iterator[None]:
@@ -124,6 +124,25 @@ class DatabaseWrapper(base.DatabaseWrapper):
         with self.wrap_database_errors:
             cursor = self._kept_cursor()
             cursor.execute(sql, parameters)
+            return cursor.fetchone()
+
+    def fetch_one_after(
+        self, first: trips.First, sql: str, parameters: Sequence[Any]
+    ) -> tuple[Any, ...] | None:
+        """The same after a statement that is in force for this query alone: both in one round trip.
+
+        They are a transaction of their own, so none may be open.
+        """
+        self.validate_no_atomic_block()
+        if self._is_watched():
+            with transaction.atomic(using=self.alias):
+                first.accept(self.execute_first(first.sql, first.parameters))
+                return self.fetch_one(sql, parameters)
+        self.close_if_health_check_failed()
+        self.ensure_connection()
+        with self.wrap_database_errors:
+            cursor = self._kept_cursor()
+            self.connection.wait(trips.query_after(cursor, first, sql, parameters))
             return cursor.fetchone()
 
     def _is_at_start(self) -> bool:
@@ -149,45 +168,6 @@ class DatabaseWrapper(base.DatabaseWrapper):
         if cursor is None:
             cursor = self.connection.kept_cursor = self.create_cursor()
         return cursor
-
-    def _begin_with(self, sql: str, parameters: Sequence[str]) -> Generator[Any, Any, tuple[str, ...]]:
-        # psycopg's own pipeline costs more than the round trip that it saves (docs/performance.md).
-        pgconn = self.connection.pgconn
-        pgconn.enter_pipeline_mode()
-        try:
-            pgconn.send_query_params(b"BEGIN", None)
-            # Not prepared: psycopg deallocates all that is, its own or not, after each rollback.
-            pgconn.send_query_params(_numbered(sql), [value.encode() for value in parameters])
-            pgconn.pipeline_sync()
-            yield from generators.send(pgconn)
-            results = yield from _results_until_sync(pgconn)
-        finally:
-            # A line that broke has no mode to leave.
-            if pgconn.status == pq.ConnStatus.OK:
-                pgconn.exit_pipeline_mode()
-        for result in results:
-            if result.status == pq.ExecStatus.FATAL_ERROR:
-                raise errors.error_from_result(result, self.connection.info.encoding)
-        row = results[-1]
-        return tuple(row.get_value(0, column).decode() for column in range(row.nfields))
-
-
-@cache
-def _numbered(sql: str) -> bytes:
-    """A statement with its parameters as PostgreSQL itself writes them ($1)."""
-    numbers = count(1)
-    return re.sub("%s", lambda match: f"${next(numbers)}", sql).encode()
-
-
-def _results_until_sync(pgconn: Any) -> Generator[Any, Any, list[Any]]:
-    results: list[Any] = []
-    while True:
-        result = yield from generators.fetch(pgconn)
-        if result is None:  # It stands between two statements.
-            continue
-        if result.status == pq.ExecStatus.PIPELINE_SYNC:
-            return results
-        results.append(result)
 
 
 def _has_something_to_read(descriptor: int) -> bool:

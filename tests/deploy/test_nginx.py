@@ -1,7 +1,6 @@
 """nginx in front of gunicorn, both real, with production's settings: what it lets through, changes and answers itself."""
 
 import json
-import os
 import re
 import shutil
 import socket
@@ -27,24 +26,6 @@ pytestmark = pytest.mark.skipif(shutil.which("nginx") is None, reason="nginx is 
 DOCUMENT = settings.BASE_DIR / "docs" / "deployment.md"
 JSON = {"Content_Type": "application/json"}
 PERSON = {"email": "ada@example.com", "password": "bernoulli numbers", "org": "Analytical"}
-
-
-@pytest.fixture(scope="module")
-def web(own_database, tmp_path_factory):
-    folder = tmp_path_factory.mktemp("web")
-    environment = {**PRODUCTION, "STATIC_ROOT": str(folder / "static")}
-    command = [sys.executable, "manage.py", "collectstatic", "--no-input", "--verbosity=0"]
-    # Others' files are many, and take long to compress.
-    command += ["--ignore=drf_spectacular_sidecar", "--ignore=rest_framework", "--ignore=admin"]
-    subprocess.run(command, cwd=settings.BASE_DIR, env={**os.environ, **environment}, check=True)
-    with running(folder / "log", **environment) as server:
-        yield server
-
-
-@pytest.fixture(scope="module")
-def proxy(web, tmp_path_factory):
-    with proxying(tmp_path_factory.mktemp("nginx"), web.port) as proxy:
-        yield proxy
 
 
 @pytest.fixture(scope="module")
@@ -315,43 +296,6 @@ class TestLimits:
         assert '"code":"malformed_request"' in answer
         answer = proxy.send(f"GET /users/me?{'x' * 9000} HTTP/1.1\r\nHost: {HOST}\r\n\r\n".encode())
         assert answer.startswith("HTTP/1.1 414")
-
-
-class TestSmuggling:
-    @pytest.mark.parametrize(
-        "headers",
-        [
-            "Content-Length: 6\r\nTransfer-Encoding: chunked",
-            "Transfer-Encoding: chunked\r\nContent-Length: 6",
-            "Content-Length: 6\r\nContent-Length: 7",
-            "Content-Length: 6, 7",
-            "Content-Length: +6",
-            "Content-Length: 0x6",
-            "Transfer-Encoding: xchunked",
-            "Transfer-Encoding: chunked, identity",
-            "Transfer-Encoding:\x0bchunked",
-            "Transfer-Encoding: chunked\r\nTransfer-Encoding: identity",
-            "Transfer-Encoding : chunked",
-        ],
-    )
-    def test_a_body_whose_end_is_in_doubt_is_no_second_request(self, proxy, web, headers):
-        hidden = "GET /smuggled HTTP/1.1\r\nHost: app.example.com\r\n\r\n"
-        message = f"POST /auth/login HTTP/1.1\r\nHost: {HOST}\r\nConnection: close\r\n{headers}\r\n\r\n0\r\n\r\n{hidden}"
-        answers = proxy.send(message.encode("latin-1"))
-        assert answers.count("HTTP/1.1 ") <= 1
-        assert "/smuggled" not in web.log.read_text()
-
-    @pytest.mark.parametrize(
-        "line", ["GET /a\x00b HTTP/1.1", "GET http://evil.example/login HTTP/1.1", "GET /a b HTTP/1.1"]
-    )
-    def test_a_line_that_is_in_doubt_is_refused(self, proxy, line):
-        answer = proxy.send(f"{line}\r\nHost: {HOST}\r\nConnection: close\r\n\r\n".encode("latin-1"))
-        assert answer.split()[1] in ("400", "301")
-        assert "evil" not in answer
-
-    def test_a_line_break_in_a_path_makes_no_header(self, proxy):
-        answer = proxy.ask("GET", "/login%0d%0aSet-Cookie:%20evil=1", secure=False)
-        assert "Set-Cookie" not in answer.headers
 
 
 class TestErrors:

@@ -12,8 +12,8 @@ from tests.pages.browsing import browser_of
 from tests.security.watching import address_of_nobody_yet
 
 NOBODY = "00000000-0000-4000-8000-000000000000"
-# The same for everybody, so that a cache may keep it. /docs is a page's frame and has nobody's data, nor is it kept.
-FOR_EVERYBODY = {"/.well-known/jwks.json"}
+# The same for everybody, so that a cache may keep it.
+FOR_EVERYBODY = {"/.well-known/jwks.json", "/openapi.yaml"}
 # What a cache does not look at, and a framework may.
 UNKEYED = {
     "X-Forwarded-Host": "evil.example",

@@ -95,6 +95,7 @@ class TestSessions:
         own = browser.sid
         response = browser.send(f"/account/sessions/{own}/end", page="/account/sessions")
         assert response.headers["Location"] == "/login"
+        assert response.headers["Clear-Site-Data"] == '"cache", "storage"'
         assert browser.get("/account").headers["Location"].startswith("/login")
 
     def test_all_others_can_be_ended(self, alice, bob):

@@ -270,7 +270,8 @@ class TestSession:
 
     def test_log_out_ends_it(self, desk):
         kept = desk.client.cookies["support_session"].value
-        assert desk.post("/admin/logout").status_code == 302
+        answer = desk.post("/admin/logout")
+        assert (answer.status_code, answer.headers["Clear-Site-Data"]) == (302, '"cache", "storage"')
         desk.client.cookies["support_session"] = kept
         assert not is_in(desk)
 

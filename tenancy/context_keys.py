@@ -4,7 +4,9 @@ from django.conf import settings
 from django.db import connections, transaction
 
 TABLE_EXISTS = "SELECT to_regclass('tenancy.context_key') IS NOT NULL"
-ADD_KEY = "INSERT INTO tenancy.context_key (id, inner_pad, outer_pad) VALUES (%s, %s, %s) ON CONFLICT (id) DO NOTHING"
+LOCK = "LOCK TABLE tenancy.context_key IN SHARE ROW EXCLUSIVE MODE"
+# PostgreSQL can be told to log what statements are given, but never the rows of a COPY.
+ADD_KEYS = "COPY tenancy.context_key (id, inner_pad, outer_pad) FROM STDIN"
 
 
 def install_context_keys(*, using: str = "owner") -> list[str]:
@@ -17,7 +19,13 @@ def install_context_keys(*, using: str = "owner") -> list[str]:
         if not cursor.fetchone()[0]:
             return []
         keys = settings.TENANCY_CONTEXT_KEYS
-        for key in keys:
-            cursor.execute(ADD_KEY, [key.id, key.inner_pad, key.outer_pad])
+        cursor.execute(LOCK)
+        cursor.execute("SELECT id FROM tenancy.context_key")
+        known = {row[0] for row in cursor.fetchall()}
+        with cursor.copy(ADD_KEYS) as copy:
+            copy.set_types(["text", "bytea", "bytea"])
+            for key in keys:
+                if key.id not in known:
+                    copy.write_row((key.id, key.inner_pad, key.outer_pad))
         cursor.execute("DELETE FROM tenancy.context_key WHERE NOT id = ANY(%s)", [[key.id for key in keys]])
     return [key.id for key in keys]

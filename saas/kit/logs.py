@@ -16,28 +16,17 @@ IDS = ("request_id", "user_id", "organization_id")
 
 # One look for what every pattern below needs, since most lines hold none of it.
 SUSPICIOUS = (
-    *("eyj", "://", "authorization", "bearer", "basic", "cookie", "signature", "v0=", "v1=", "whsec_"),
-    *(
-        "k_live_",
-        "k_test_",
-        "sg.",
-        "$2",
-        "passw",
-        "secret",
-        "token",
-        "apikey",
-        "api_key",
-        "api-key",
-        "private key",
-    ),
+    *("eyj", "wyi", "wyj", ".ej", "://", "authorization", "bearer", "basic", "cookie", "csrf", "signature"),
+    *("v0=", "v1=", "whsec_", "k_live_", "k_test_", "sg.", "$2", "passw", "secret", "token"),
+    *("apikey", "api_key", "api-key", "private key"),
 )
 # Each is one way in which a secret shows; what stands in the group is kept. None may backtrack without bound:
 # a client chooses what stands in a line.
 SECRETS = [
     re.compile(pattern, re.IGNORECASE)
     for pattern in (
-        # A JWT or a part of one: base64url of `{"`.
-        r"()eyJ[\w-]{6,}(?:\.[\w-]*)*",
+        # A JWT, a link's token, a signed cookie, or a part of one: base64url of `{"`, of `["`, or of what is compressed.
+        r"()(?:eyJ|Wy[IJ]|\.eJ)[\w-]{6,}(?:[.:][\w-]*)*",
         # The password of a URL, which may itself hold a slash or an at-sign.
         r"(://[^\s:/@]{0,100}:)\S{1,200}(?=@)",
         r"(authorization[\"']?\s*[:=,]\s*b?[\"']?)(?:[\w-]+\s+)?[^\s\"',}]+",
@@ -49,7 +38,7 @@ SECRETS = [
         r"()SG\.[\w-]{10,}\.[\w-]{10,}",
         r"(\$2[aby]\$\d\d\$)[./A-Za-z\d]{53}",
         # name=value and "name": "value"; the name may have more to it, such as refresh_token or SECRET_KEY.
-        r"((?:password|passwd|secret|token|api[_-]?key|signature)[\w-]{0,30}[\"']?\s{0,9}[:=]\s{0,9})"
+        r"((?:password|passwd|secret|token|csrf|api[_-]?key|signature)[\w-]{0,30}[\"']?\s{0,9}[:=]\s{0,9})"
         r"(?:\"(?:[^\"\\]|\\.)*\"|'(?:[^'\\]|\\.)*'|[^\s,;&)}\]]+)",
         r"(-----BEGIN [A-Z ]{0,20}PRIVATE KEY-----)(?s:.*?)(?=-----END|\Z)",
     )

@@ -121,6 +121,9 @@ LINES = [
     "sk_live_" + "4eC39HqLyjWDarjtT1zdp7dc",
     f"Cookie: sessionid={SECRET}; csrftoken={SECRET}",
     "bcrypt_sha256$$2b$12$" + "a" * 53,
+    f"no such link: WyIwMGYzM2JhY2{SECRET}:{SECRET}",
+    f"no such link: WyJhMGYzM2JhY2ZhNjM0{SECRET}:{SECRET}",
+    f"csrf={SECRET}; session=.eJwlzEEOAjEIAMC{SECRET}:1xWtA1:{SECRET}",
     f"-----BEGIN PRIVATE KEY-----\n{SECRET}\n-----END PRIVATE KEY-----",
 ]
 PARTS = (SECRET, "Sup3r", "eyJ", "5257a869", "4eC39", "hunter2Sup3r", "aaaaaaaa")
@@ -163,7 +166,16 @@ class TestRedactFilter:
 
     @pytest.mark.parametrize(
         "text",
-        ["a-" * 4000, "token" * 1600, "://a:" * 1600, "eyJ" * 2700, "authorization:" * 600, "'\\" * 4000],
+        [
+            "a-" * 4000,
+            "token" * 1600,
+            "://a:" * 1600,
+            "eyJ" * 2700,
+            "WyJ:" * 2000,
+            ".eJaaaaaa." * 800,
+            "authorization:" * 600,
+            "'\\" * 4000,
+        ],
     )
     def test_hostile_lines_end(self, text):
         assert len(logs.redact(text)) <= 2 * len(text) * len(logs.REDACTED)

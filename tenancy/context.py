@@ -2,7 +2,6 @@
 
 import hmac
 import logging
-import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -87,6 +86,12 @@ def sign(subject: str, *, expires_at: int) -> str:
     return f"{expires_at}:{key.id}:{signature}"
 
 
+def expiry(seconds: int | None = None, *, using: str) -> int:
+    """By PostgreSQL's clock, which decides: ours may be wrong, or step."""
+    now = cast(DatabaseWrapper, connections[using]).server_time()
+    return int(now.timestamp()) + (seconds or settings.TENANCY_CONTEXT_SECONDS)
+
+
 @contextmanager
 def org_context(
     organization_id: UUID, *, seconds: int | None = None, using: str = DEFAULT_DB_ALIAS
@@ -104,7 +109,7 @@ def org_context(
     within_transaction = connection.in_atomic_block
     with transaction.atomic(using=using):
         if outer is None:
-            _set(using, *_signed(organization_id, seconds))
+            _set(using, *_signed(organization_id, seconds, using=using))
             if _reads_only.get() and not within_transaction:
                 _read_only(using)
         token = _current.set(organization_id)
@@ -125,7 +130,9 @@ def find_in_context(organization_id: UUID, find: OneRow[Any, R], **values: Any) 
         with org_context(organization_id):
             return find(**values)
     refuse_planted = partial(_refuse_planted, DEFAULT_DB_ALIAS)
-    return find.after(First(SET_UNLESS_PLANTED, _signed(organization_id), refuse_planted), **values)
+    return find.after(
+        First(SET_UNLESS_PLANTED, _signed(organization_id, using=DEFAULT_DB_ALIAS), refuse_planted), **values
+    )
 
 
 @contextmanager
@@ -150,9 +157,9 @@ def stream_in_context(organization_id: UUID, chunks: Callable[[], Iterable[T]]) 
         yield from chunks()
 
 
-def _signed(organization_id: UUID, seconds: int | None = None) -> tuple[str, str]:
+def _signed(organization_id: UUID, seconds: int | None = None, *, using: str) -> tuple[str, str]:
     """What SET_CONTEXT sets."""
-    expires_at = int(time.time()) + (seconds or settings.TENANCY_CONTEXT_SECONDS)
+    expires_at = expiry(seconds, using=using)
     return str(organization_id), sign_context(organization_id, expires_at=expires_at)
 
 

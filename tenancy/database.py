@@ -4,13 +4,14 @@ from typing import Any
 
 from django.core.exceptions import ImproperlyConfigured
 from django.db import DEFAULT_DB_ALIAS, IntegrityError, connections
-from django.db.backends.base.base import BaseDatabaseWrapper
+
+from saas.kit.postgresql.base import DatabaseWrapper
 
 RUNTIME_ALIASES = {DEFAULT_DB_ALIAS, "worker", "support"}
 ROLE_PASSES_FENCE = """
     SELECT r.rolsuper OR r.rolbypassrls OR EXISTS (
         SELECT FROM pg_class c WHERE c.relowner = r.oid AND c.relnamespace = 'public'::regnamespace
-    ) FROM pg_roles r WHERE r.rolname = current_user
+    ), clock_timestamp() FROM pg_roles r WHERE r.rolname = current_user
 """
 
 
@@ -18,13 +19,14 @@ class UnsafeDatabaseRole(ImproperlyConfigured):
     pass
 
 
-def refuse_unsafe_role(sender: Any, connection: BaseDatabaseWrapper, **kwargs: Any) -> None:
-    """Refuse each new connection of a runtime alias whose role could look past the fence."""
+def refuse_unsafe_role(sender: Any, connection: DatabaseWrapper, **kwargs: Any) -> None:
+    """Refuse each new connection of a runtime alias whose role could look past the fence; ask others for the time."""
     if connection.alias not in RUNTIME_ALIASES:
         return
     with connection.connection.cursor() as cursor:
-        row = cursor.execute(ROLE_PASSES_FENCE).fetchone()
-    if row[0]:
+        passes_fence, now = cursor.execute(ROLE_PASSES_FENCE).fetchone()
+    connection.learn_time(now)
+    if passes_fence:
         user = connection.settings_dict["USER"]
         connection.close()
         raise UnsafeDatabaseRole(

@@ -1,16 +1,14 @@
 """The staff member in force: signed like an organization's context, and living just as long."""
 
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 from uuid import UUID
 
-from django.conf import settings
 from django.db import connections
 
-from tenancy.context import sign
+from tenancy.context import expiry, sign
 
 SUPPORT_ALIAS = "support"
 SET_STAFF = (
@@ -43,7 +41,7 @@ def _written(staff: Staff) -> str:
 
 def set_staff(staff: Staff) -> None:
     """Name the staff member to PostgreSQL, for the open transaction on the support alias."""
-    expires_at = int(time.time()) + settings.TENANCY_CONTEXT_SECONDS
+    expires_at = expiry(using=SUPPORT_ALIAS)
     with connections[SUPPORT_ALIAS].cursor() as cursor:
         cursor.execute(SET_STAFF, [_written(staff), sign_staff(staff, expires_at=expires_at)])
 

@@ -16,7 +16,7 @@ def sendgrid():
 
 
 @pytest.fixture
-def run_twice(self, owner_connection, sendgrid):
+def run_twice(owner_connection, sendgrid):
     def run_twice(task):
         variables = mails_through(sendgrid)
         run_all(owner_connection, **variables)
@@ -34,7 +34,7 @@ def run_twice(self, owner_connection, sendgrid):
         ("mail_verification_link", "accounts/verify_email"),
     ],
 )
-def test_a_link_is_mailed_once(self, task, message, alice, sendgrid, run_twice):
+def test_a_link_is_mailed_once(task, message, alice, sendgrid, run_twice):
     request_mail(task, email=alice.user.email)
     run_twice(task)
     assert len(mails_of(alice, message=message)) == 1
@@ -42,14 +42,14 @@ def test_a_link_is_mailed_once(self, task, message, alice, sendgrid, run_twice):
     assert len(sendgrid.took) == 2
 
 
-def test_who_asks_twice_gets_two(self, alice, run_twice):
+def test_who_asks_twice_gets_two(alice, run_twice):
     for _ in range(2):
         request_mail("mail_reset_link", email=alice.user.email)
     run_twice("mail_reset_link")
     assert len(mails_of(alice, message="accounts/reset_password")) == 2
 
 
-def test_a_mail_is_resent_once(self, alice, sendgrid, owner_connection, run_twice):
+def test_a_mail_is_resent_once(alice, sendgrid, owner_connection, run_twice):
     run_all(owner_connection, **mails_through(sendgrid))
     first = welcome_of(alice)
     with org_context(alice.organization_id):

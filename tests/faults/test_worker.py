@@ -179,25 +179,43 @@ class TestLooksDead:
         start().stop()
         is_known = "SELECT 1 FROM procrastinate_workers WHERE id = %s"
         assert owner_connection.execute(is_known, [worker.id]).fetchone()
-        look_dead(owner_connection, worker)
         look_for_the_dead(owner_connection)
+        looks_dead = threading.Thread(target=keep_looking_dead, args=[owner_connection.info, worker])
+        looks_dead.start()
         manage("worker", "--once", **mails_through(sendgrid))
+        looks_dead.join()
         assert [status for _, status, _ in unfinished(owner_connection)] == ["doing"]
         sendgrid.answers.set()
         assert eventually(lambda: unfinished(owner_connection) == [])
         assert (times_taken(sendgrid), welcome_of(alice).crashes) == ({welcome_of(alice).message_id: 1}, 0)
 
 
+def connect(info):
+    return psycopg.connect(info.dsn, password=info.password, autocommit=True)
+
+
+def keep_looking_dead(info, worker):
+    """Whatever its heartbeats say, until somebody begins to look for the dead."""
+    begun = "SELECT 1 FROM procrastinate_jobs WHERE task_name = 'retry_stalled_jobs' AND status <> 'todo'"
+    with connect(info) as owner:
+        while not owner.execute(begun).fetchone():
+            look_dead(owner, worker)
+
+
 def test_a_line_to_postgresql_that_is_cut_leaves_no_job_running(
-    alice, owner_connection, superuser_url, sendgrid, in_flight
+    alice, owner_connection, superuser_url, holder, sendgrid, start
 ):
-    worker = in_flight()
+    sendgrid.on_request = lambda: holder.execute(
+        "SELECT FROM procrastinate_jobs WHERE task_name = 'send_mail' FOR UPDATE"
+    )
+    worker = start()
+    assert eventually(lambda: is_waiting(owner_connection), seconds=PATIENCE), worker.log.read_text()
     with psycopg.connect(superuser_url, autocommit=True) as superuser:
         superuser.execute(
             "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'saas_worker' AND datname = %s",
             [owner_connection.info.dbname],
         )
-    sendgrid.answers.set()
+    holder.rollback()
     assert eventually(lambda: unfinished(owner_connection) == []), worker.log.read_text()
     assert times_taken(sendgrid) == {welcome_of(alice).message_id: 1}
 

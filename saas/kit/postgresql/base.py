@@ -14,6 +14,8 @@ from prometheus_client import Counter
 from psycopg import Connection, Cursor, OperationalError, pq
 from psycopg.adapt import AdaptersMap
 
+from saas.kit import clock
+from saas.kit.clock import ServerClock
 from saas.kit.postgresql import trips
 
 CONNECT_FAILURES = Counter(
@@ -110,6 +112,20 @@ class DatabaseWrapper(base.DatabaseWrapper):
             yield
         finally:
             self.connection.prepare_threshold = threshold
+
+    def learn_time(self, moment: datetime) -> None:
+        """What the server's clock says now."""
+        self.connection.server_clock = ServerClock()
+        self.connection.server_clock.tell(moment)
+
+    def server_time(self) -> datetime:
+        """The server's clock, as it was when the connection was opened and has gone on since.
+
+        Ours where that is ahead: a machine that slept counts no time meanwhile. The later one never ends a context early.
+        """
+        self.ensure_connection()
+        known: ServerClock | None = getattr(self.connection, "server_clock", None)
+        return max(known.now(), clock.now()) if known else clock.now()
 
     def fetch_one(self, sql: str, parameters: Sequence[Any]) -> tuple[Any, ...] | None:
         """The first row of a query, by a cursor that the connection keeps; Django makes two objects for each query."""

@@ -206,6 +206,8 @@ ANYMAIL = {
     # Providers that sign nothing send this `user:password` instead.
     "WEBHOOK_SECRET": env.text("MAIL_WEBHOOK_SECRET"),
 }
+# Until the provider takes the connection, and until it answers: a mail that waits holds up others.
+ANYMAIL_REQUESTS_TIMEOUT = (5, 30)
 
 # Billing
 STRIPE_SECRET_KEY = env.text("STRIPE_SECRET_KEY")

@@ -9,14 +9,14 @@ BUFFER = 65536
 
 
 class Proxy:
-    def __init__(self, target):
+    def __init__(self, target, port=0):
         self.target = target
         self._lock = threading.Lock()
         self._sockets = []
         self._is_open = threading.Event()
         self._is_thawed = threading.Event()
         self._is_thawed.set()
-        self._listener = socket.create_server(("127.0.0.1", 0), backlog=200)
+        self._listener = socket.create_server(("127.0.0.1", port), backlog=200)
         self.port = self._listener.getsockname()[1]
         self._is_cut = False
         self._delay = 0

@@ -195,6 +195,74 @@ class TestSerialization:
             assert_invalid(token)
 
 
+class TestEncryption:
+    """A token that says it is encrypted is none of ours, and nobody works for it."""
+
+    @pytest.mark.parametrize(
+        "algorithm", ["dir", "A128KW", "RSA1_5", "RSA-OAEP-256", "ECDH-ES", "PBES2-HS256+A128KW"]
+    )
+    def test_no_kind_of_it(self, forger, algorithm):
+        # Whoever derives a key with these would be busy for an hour (CVE-2022-36083).
+        header = forger.header | {"alg": algorithm, "enc": "A128GCM", "p2c": 2**31 - 1, "p2s": "AAAA"}
+        header["epk"] = {"kty": "EC", "crv": "P-256", "x": "AAAA", "y": "AAAA"}
+        head, body = message_of(header, forger.claims).split(".")
+        for token in (f"{head}.{body}.AAAA.{body}.AAAA", f"{head}..AAAA.{body}.AAAA", f"{head}.{body}.AAAA"):
+            assert_invalid(token)
+
+
+class TestEncodings:
+    """Signed by ourselves, so that nothing but the reading refuses them."""
+
+    CHANGES = {
+        "a BOM": lambda text: b"\xef\xbb\xbf" + text,
+        "UTF-16": lambda text: text.decode().encode("utf-16"),
+        "UTF-32": lambda text: text.decode().encode("utf-32-be"),
+        "invalid UTF-8": lambda text: text[:-1] + b', "x": "\xff"}',
+        "a lone surrogate": lambda text: text[:-1] + rb', "x": "\ud800"}',
+        "a comment": lambda text: b"/* x */" + text,
+        "one more object": lambda text: text + text,
+        "a comma too many": lambda text: text[:-1] + b",}",
+        "single quotes": lambda text: text.replace(b'"', b"'"),
+        "NUL behind it": lambda text: text + b"\0",
+        "a name twice, once escaped": lambda text: text[:-1] + rb', "\u006bid": "x", "\u0065xp": 9999999999}',
+    }
+
+    @pytest.mark.parametrize("what", CHANGES)
+    def test_of_the_header(self, forger, what):
+        assert_invalid(sign(self.CHANGES[what](json.dumps(forger.header).encode()), forger.claims))
+
+    @pytest.mark.parametrize("what", CHANGES)
+    def test_of_the_claims(self, forger, what):
+        assert_invalid(sign(forger.header, self.CHANGES[what](json.dumps(forger.claims).encode())))
+
+    def test_claims_in_the_header_count_for_nothing(self, forger):
+        """RFC 7519, 5.3, lets them be repeated there."""
+        header = forger.header | {
+            "exp": 9999999999,
+            "sub": forger.claims["sub"],
+            "org_id": forger.claims["org_id"],
+        }
+        assert_invalid(sign(header, forger.claims | {"exp": 1}))
+        without = {name: value for name, value in forger.claims.items() if name != "org_id"}
+        assert_invalid(sign(header, without))
+
+
+class TestSize:
+    def test_a_mebibyte_is_refused_wherever_it_stands(self, alice):
+        for token in ("x" * (1 << 20), "." * (1 << 20), f"{alice.access_token}{'A' * (1 << 20)}"):
+            assert_invalid(token)
+            for path, body in (
+                ("/auth/refresh", {"refresh_token": token}),
+                ("/auth/verify-email", {"token": token}),
+                ("/auth/validate", {"token": token}),
+            ):
+                assert_refused(alice.api.post(path, body), 413, "payload_too_large")
+
+    def test_nor_is_one_that_a_body_holds_looked_at(self, alice):
+        token = "x" * 5000
+        assert_refused(alice.api.post("/auth/validate", {"token": token}), 422, "validation_failed")
+
+
 class TestOtherKinds:
     @pytest.mark.parametrize("purpose", LIFETIMES)
     def test_a_link_is_no_token(self, alice, purpose):

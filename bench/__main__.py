@@ -6,24 +6,28 @@ import os
 import signal
 import subprocess
 import sys
+from contextlib import ExitStack
+from pathlib import Path
 from typing import Any
 
-from bench import answers, crowds, pages, report, scenarios
+from bench import answers, connections, crowds, pages, report, scenarios
 from bench.environment import directory, enter_production, with_database
+from bench.front import BEHIND_A_BALANCER, standing_before
 from bench.load import HERE, WrongAnswers
 from bench.measuring import Bench, Results
 from bench.messages import Messages
 from bench.naive import database as naive_database
 from bench.preparation import USERS, messages_of, prepare, running
 from bench.sides import Side, all_sides, database_pid, platform, redis_pid
+from bench.tokens import Signer
 from saas.launcher.errors import LauncherError
+
+MODES = ("quick", "full", "million", "pages", "connections", "workers", *crowds.CROWDS)
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
-    parser.add_argument(
-        "mode", choices=("quick", "full", "million", "pages", *crowds.CROWDS), nargs="?", default="quick"
-    )
+    parser.add_argument("mode", choices=MODES, nargs="?", default="quick")
     options = parser.parse_args()
     # A plain exit, so that what was started is stopped.
     signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
@@ -35,6 +39,10 @@ def main() -> int:
             compare_sizes()
         elif options.mode == "pages":
             visit_pages()
+        elif options.mode == "connections":
+            keep_connections()
+        elif options.mode == "workers":
+            compare_workers()
         else:
             compare(options.mode)
     except (LauncherError, WrongAnswers) as error:
@@ -78,10 +86,39 @@ def compare_sizes() -> None:
     subprocess.run([sys.executable, "-m", "bench.plans"], env={**os.environ, **large}, check=True)
 
 
+def compare_workers() -> None:
+    """One worker beside four."""
+    facts = {"mode": "workers", **report.machine()}
+    messages = messages_of(*prepare(sessions=1))
+    both = [platform(f"us-{count}", f"workers: {count}", WEB_WORKERS=str(count)) for count in (1, 4)]
+    with running(both) as sides:
+        results = measure("workers", sides, dict.fromkeys(sides, messages))
+    show(results, facts)
+
+
+def keep_connections() -> None:
+    people, _ = prepare(sessions=1)
+    signer = Signer(keys=Path(os.environ["JWT_KEYS_DIR"]), issuer=os.environ["PUBLIC_URL"])
+    with (
+        running([platform("us", "the platform as it is")]) as sides,
+        standing_before(sides["us"].port) as front,
+    ):
+        found = connections.run(front, people, signer)
+    (HERE / "results.json").write_text(
+        json.dumps({**report.machine(), "connections": found}, indent=2) + "\n"
+    )
+
+
 def crowd(name: str) -> None:
-    prepare(sessions=crowds.SESSIONS)
-    with running([platform("us", "the platform as it is")]) as sides:
-        found = crowds.run(sides["us"], name)
+    size = crowds.CROWDS[name]
+    prepare(sessions=size.sessions, users=size.people, size=size.people)
+    with ExitStack() as stack:
+        side = stack.enter_context(running([platform("us", "the platform as it is")]))["us"]
+        address = f"http://127.0.0.1:{side.port}"
+        if size.is_behind_nginx:
+            front = stack.enter_context(standing_before(side.port, more=BEHIND_A_BALANCER))
+            address = f"https://127.0.0.1:{front.port}"
+        found = crowds.run(side, size, address)
     (HERE / "results.json").write_text(json.dumps({**report.machine(), "crowd": found}, indent=2) + "\n")
 
 

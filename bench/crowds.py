@@ -1,4 +1,4 @@
-"""Runs bench/locustfile.py against the platform as it is: baseline, stress or ultimate."""
+"""Runs bench/locustfile.py against the platform as it is: baseline, stress, ultimate or active."""
 
 import http.client
 import json
@@ -8,35 +8,59 @@ import subprocess
 import sys
 from collections import Counter
 from contextlib import closing
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from bench.environment import directory
 from bench.load import HERE, WrongAnswers
 from bench.sides import Side
 
-CROWDS = {"baseline": 500, "stress": 1000, "ultimate": 2000}
-SECONDS = 60
-PEOPLE = 1000
-# 5 % of the requests are log-outs, and each takes a session.
-SESSIONS = 12
+
+@dataclass(frozen=True, slots=True)
+class Size:
+    """Of 90 requests 5 are log-outs, and each takes one of a person's sessions."""
+
+    users: int
+    people: int = 1000
+    sessions: int = 12
+    seconds: int = 60
+    spawn_seconds: int = 10
+    think_seconds: int = 0
+    # gunicorn keeps 1,000 connections a worker; more wait at nginx.
+    is_behind_nginx: bool = False
+
+
+CROWDS = {
+    "baseline": Size(500),
+    "stress": Size(1000),
+    "ultimate": Size(2000),
+    "active": Size(
+        10_000,
+        people=10_000,
+        sessions=2,
+        seconds=270,
+        spawn_seconds=120,
+        think_seconds=50,
+        is_behind_nginx=True,
+    ),
+}
 # What an address asks for too often, to see that it is refused exactly then.
 PLANS = "/payments/plans"
 APART = ("POST /auth/login", PLANS)
 POOL_FAILURES = re.compile(r"^saas_redis_pool_failures_total (\S+)", re.MULTILINE)
 
 
-def run(side: Side, name: str) -> dict[str, Any]:
-    """Load the side, print what came of it, and return it."""
+def run(side: Side, size: Size, address: str) -> dict[str, Any]:
+    """Load the side at its address, print what came of it, and return it."""
     result = directory() / "crowd.json"
-    crowd = {"people": PEOPLE, "sessions": SESSIONS, "think_seconds": 0, "result": str(result)}
-    users = CROWDS[name]
+    crowd = {**asdict(size), "result": str(result)}
     output = directory() / "locust.log"
     with output.open("w") as log:
         code = subprocess.run(
             [
                 *(sys.executable, "-m", "locust", "-f", str(HERE / "locustfile.py"), "--headless"),
-                *("--users", str(users), "--spawn-rate", str(users / 10), "--run-time", f"{SECONDS}s"),
-                *("--host", f"http://127.0.0.1:{side.port}", "--only-summary", "--reset-stats"),
+                *("--users", str(size.users), "--spawn-rate", str(size.users / size.spawn_seconds)),
+                *("--run-time", f"{size.seconds}s", "--host", address, "--only-summary", "--reset-stats"),
                 *("--exit-code-on-error", "0", "--loglevel", "WARNING"),
             ],
             env={**os.environ, "BENCH_CROWD": json.dumps(crowd)},
@@ -46,7 +70,7 @@ def run(side: Side, name: str) -> dict[str, Any]:
         ).returncode
     if code or not result.exists():
         raise WrongAnswers(f"locust ended with exit code {code}: {output.read_text()[-2000:]}")
-    found = {"users": users, **json.loads(result.read_text()), "pool_failures": pool_failures(side.port)}
+    found = {"users": size.users, **json.loads(result.read_text()), "pool_failures": pool_failures(side.port)}
     for line in lines(found):
         print(line)
     return found

@@ -28,9 +28,14 @@ COMMANDS = (
 
 
 def prepare(
-    *, sessions: int, users: int = USERS, urls: Mapping[str, str] | None = None, show: bool = False
+    *,
+    sessions: int,
+    users: int = USERS,
+    size: int = USERS,
+    urls: Mapping[str, str] | None = None,
+    show: bool = False,
 ) -> tuple[list[Person], list[Person]]:
-    """Make the platform's database, at `urls` if given, and fill it. Returns 1,000 people and the crowd's admins."""
+    """Make the platform's database, at `urls` if given, and fill it. Returns `size` people and the crowd's admins."""
     environment = {**os.environ, **(urls or {})}
     for command in COMMANDS:
         subprocess.run(
@@ -39,7 +44,7 @@ def prepare(
             check=True,
             stdout=subprocess.DEVNULL,
         )
-    people, admins = sample(users, size=USERS, sessions=sessions)
+    people, admins = sample(users, size=size, sessions=sessions)
     fill(environment["OWNER_DATABASE_URL"], users=users, sampled=[*people, *admins], show=show)
     return people, admins
 

@@ -139,8 +139,16 @@ SIZES = Group(
         Scenario("GET /users/org, 1,000,000", "us-million", _members, ("GET /users/org, 1,000",)),
     ),
 )
-ALL = (READS, ROUTES, LOGINS, STORM, SIZES)
-ROUNDS = {"quick": 5, "full": 9, "million": 9}
+PROCESSES = Group(
+    "4 workers beside 1",
+    {"workers": 6},
+    (
+        Scenario("GET /users/me, 1", "us-1", _me),
+        Scenario("GET /users/me, 4", "us-4", _me, ("GET /users/me, 1",)),
+    ),
+)
+ALL = (READS, ROUTES, LOGINS, STORM, SIZES, PROCESSES)
+ROUNDS = {"quick": 5, "full": 9, "million": 9, "workers": 9}
 
 
 def groups(mode: str) -> list[Group]:

@@ -3,27 +3,31 @@
 import asyncio
 import itertools
 import os
+import shutil
 import subprocess
 import sys
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from django.contrib.auth.hashers import check_password
 
 from accounts.tokens import verify_access_token, verify_refresh_token
-from bench import accounting, answers, client, load, report, scenarios
+from bench import accounting, answers, client, connections, load, report, scenarios
 from bench.crowds import percentile
 from bench.data import fill, password_hash
 from bench.environment import PRODUCTION, directory
+from bench.front import standing_before
 from bench.measuring import Run, Series, held_against
 from bench.messages import message, write
 from bench.naive import database as naive_database
 from bench.people import CROWD, CROWD_ADMINS, PASSWORD, everybody, sample
 from bench.preparation import COMMANDS, messages_of, running
-from bench.sides import all_sides
+from bench.sides import all_sides, platform
 from bench.tokens import Signer
 from bench.window import Window
 from tests.conftest import manage
+from tests.project.launching import eventually
 
 USERS = 20
 COUNTS = "SELECT (SELECT count(*) FROM accounts_user), (SELECT count(*) FROM accounts_session)"
@@ -203,6 +207,27 @@ def test_every_side_answers_the_same_and_every_route_is_asked_rightly(filled, su
                         assert [body for _, body in found] == [{"result": "processed"}] * 3
         a_side_that_refuses_is_no_measurement(started["us"])
         what_sends_where_wrk_is_missing(started["us"], messages)
+
+
+@pytest.mark.skipif(shutil.which("nginx") is None, reason="nginx is not installed")
+def test_connections_are_kept_and_those_that_break_off_are_told(filled):
+    people, admins = filled
+    reads = list(messages_of(people, admins).read_me())
+    with (
+        running([platform("us", "")], first_redis_database=REDIS_DATABASES) as sides,
+        standing_before(sides["us"].port) as front,
+    ):
+        found = asyncio.run(connections.measure(front, reads, every=0.1, seconds=3))
+        assert (found["statuses"].keys(), found["success_percent"]) == ({"200"}, 100)
+        assert found["reads"] > len(reads)
+        assert found["nginx_megabytes"] > 0
+        crowd = connections.Crowd(front.port, reads, every=0.2, seconds=5)
+        with ThreadPoolExecutor(1) as pool:
+            stopped = pool.submit(lambda: eventually(lambda: crowd.statuses) and front.stop())
+            asyncio.run(crowd.run())
+            stopped.result()
+        assert crowd.statuses.keys() - {"200"}
+        assert crowd.success < 100
 
 
 def a_side_that_refuses_is_no_measurement(side):

@@ -23,7 +23,7 @@ endif
 help:
 	@echo "make run         run the platform on http://localhost:8000 (PORT=, HOST=); Ctrl-C stops it"
 	@echo "make test        run every test (PYTEST_ARGS='tests/tenancy')"
-	@echo "make bench       compare what a request costs, 3 minutes (BENCH=full, million, pages, workers, connections, baseline, stress, ultimate, active)"
+	@echo "make bench       compare what a request costs, 4 minutes (BENCH=full, million, pages, workers, connections, baseline, stress, ultimate, active)"
 	@echo "make check       lint, types, layers, migrations, deployment settings, OpenAPI"
 	@echo "make format      format the code and mend what ruff can mend"
 	@echo "make -s env      print the running platform's addresses as NAME=value lines"

@@ -18,13 +18,19 @@ def sendgrid():
 @pytest.fixture
 def run_twice(owner_connection, sendgrid):
     def run_twice(task):
-        variables = mails_through(sendgrid)
-        run_all(owner_connection, **variables)
+        run_to_the_end(owner_connection, sendgrid)
         owner_connection.execute("UPDATE procrastinate_jobs SET status = 'todo' WHERE task_name = %s", [task])
-        run_all(owner_connection, **variables)
-        assert unfinished(owner_connection) == []
+        run_to_the_end(owner_connection, sendgrid)
 
     return run_twice
+
+
+def run_to_the_end(owner, sendgrid):
+    """A job may leave another one."""
+    for _ in range(3):
+        if unfinished(owner):
+            run_all(owner, **mails_through(sendgrid))
+    assert unfinished(owner) == []
 
 
 @pytest.mark.parametrize(

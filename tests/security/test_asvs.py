@@ -81,6 +81,11 @@ class TestFiles:
 class TestCors:
     """V3.4.2"""
 
+    @pytest.fixture(autouse=True)
+    def installed(self, settings):
+        """As the settings do where an origin is named."""
+        settings.MIDDLEWARE = ["corsheaders.middleware.CorsMiddleware", *settings.MIDDLEWARE]
+
     def ask(self, origin):
         return Client().options(
             "/users/me", headers={"Origin": origin, "Access-Control-Request-Method": "GET"}

@@ -41,8 +41,8 @@ class Client(FastHttpUser):
     abstract = True
     wait_time = constant(SETTINGS["think_seconds"])
     network_timeout = connection_timeout = 60
-    # One for all: each of its own would read every authority's certificate anew.
-    ssl_context_factory = staticmethod(lambda: TLS)
+    # One for all, and one that takes `cafile`: every authority's certificate would else be read for each client anew.
+    ssl_context_factory = staticmethod(lambda cafile="": TLS)
 
     def on_start(self) -> None:
         number = next(numbers)

@@ -19,7 +19,8 @@ READING = {
     "a copy to a file": "COPY accounts_user TO '/tmp/copied'",
     "statistics": "SELECT * FROM pg_stats WHERE schemaname = 'public'",
     "raw statistics": "SELECT * FROM pg_statistic",
-    "what others run": "SELECT * FROM pg_stat_activity",
+    # Of this database, here and below: tests of another one may run beside these, as the same role.
+    "what others run": "SELECT * FROM pg_stat_activity WHERE datname = current_database()",
     "prepared statements": "SELECT * FROM pg_prepared_statements",
     "locks": "SELECT * FROM pg_locks",
     "the queue": "SELECT * FROM procrastinate_jobs",
@@ -122,9 +123,9 @@ WRITING = {
     "a job of the platform's": "SELECT tenancy.defer_job('default', "
     "'procrastinate.builtin_tasks.remove_old_jobs', 0, NULL, NULL, '{{}}', NULL)",
     "another's session ended": "SELECT pg_terminate_backend(pid) FROM "
-    "pg_stat_activity WHERE pid <> pg_backend_pid()",
+    "pg_stat_activity WHERE pid <> pg_backend_pid() AND datname = current_database()",
     "another's statement ended": "SELECT pg_cancel_backend(pid) FROM "
-    "pg_stat_activity WHERE pid <> pg_backend_pid()",
+    "pg_stat_activity WHERE pid <> pg_backend_pid() AND datname = current_database()",
     "the server's settings": "ALTER SYSTEM SET log_statement = 'all'",
     "its reload": "SELECT pg_reload_conf()",
     "the database's settings": "ALTER DATABASE CURRENT SET row_security = off",

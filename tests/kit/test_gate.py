@@ -94,6 +94,12 @@ class TestRevoke:
         assert [look().decision.remaining for _ in range(5)] == [3] * 5
         assert look(sid="s2").decision.remaining == 2
 
+    def test_however_many_sessions_a_person_has(self, redis):
+        sids = [f"s{number}" for number in range(5_000)]
+        revoke(ALICE, sids, [], 900)
+        assert look(sid=sids[0]).revoked
+        assert look(sid=sids[-1]).revoked
+
     def test_nothing_to_revoke_asks_nobody(self, redis, calls):
         revoke(ALICE, [], [], 900)
         assert calls("answered") == 0

@@ -165,7 +165,7 @@ def _still_honoured(session: Session, now: datetime) -> list[list[float]]:
 def _live(claims: Claims, *, lock: bool = False) -> Session:
     sessions = live_sessions(claims.user_id).filter(id=claims.sid)
     session = (sessions.select_for_update(of=("self",)) if lock else sessions).first()
-    if session is None:
+    if session is None or session.created_at + SESSION_LASTS <= clock.now():
         raise InvalidRefreshToken
     return session
 

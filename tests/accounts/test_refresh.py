@@ -73,6 +73,10 @@ class TestRefresh:
         fake_clock.advance(days=1)
         assert_refused(refresh(token), 401, "invalid_refresh_token")
 
+    def test_one_that_was_prolonged_beyond_its_end_is_over(self, alice, owner_connection):
+        owner_connection.execute("UPDATE accounts_session SET created_at = created_at - interval '91 days'")
+        assert_refused(refresh(alice.refresh_token), 401, "invalid_refresh_token")
+
     def test_the_parent_gets_the_same_generation_for_a_minute(self, alice, fake_clock):
         first = successor(alice.refresh_token)
         fake_clock.advance(seconds=60)

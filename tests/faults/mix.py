@@ -18,7 +18,7 @@ WEBHOOK_SECRET = "whsec_of_the_fault_tests"
 # A person waits this long between two requests, so that no limit of one is met.
 THINKING = 0.1
 # How often a token is tried after its session was ended.
-TRIES_AFTER_THE_END = 8
+TRIES_AFTER_THE_END = 12
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,7 +19,10 @@ from tests.sendgrid import SendGrid
 
 HOUR = 3600
 SOURCE = Path(__file__).with_name("clock.c")
-pytestmark = pytest.mark.skipif(shutil.which("cc") is None, reason="no compiler is installed")
+pytestmark = [
+    pytest.mark.soak,
+    pytest.mark.skipif(shutil.which("cc") is None, reason="no compiler is installed"),
+]
 
 
 class Clock:

@@ -17,6 +17,7 @@ from tests.project.launching import eventually
 from tests.project.serving import HOST, running
 
 pytestmark = [
+    pytest.mark.soak,
     pytest.mark.skipif(shutil.which("nginx") is None, reason="nginx is not installed"),
     pytest.mark.skipif(sys.platform != "linux", reason="all of 127.0.0.0/8 is this machine on Linux alone"),
 ]

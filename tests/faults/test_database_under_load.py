@@ -17,6 +17,8 @@ from tests.faults.test_restarts import children
 from tests.project.launching import eventually
 from tests.project.serving import running
 
+pytestmark = pytest.mark.soak
+
 WARM, AFTER = 300, 5
 RECOVERED_WITHIN = 5
 # To find out that a connection is silent, and to try another one.

@@ -21,6 +21,8 @@ from tests.project.launching import eventually
 from tests.project.serving import running
 from tests.sendgrid import SendGrid
 
+pytestmark = pytest.mark.soak
+
 DISK = "256m"
 DATABASE = "saas_on_a_small_disk"
 # Each takes rows of some ten tables: sooner or later one of them needs a page more.

@@ -5,6 +5,8 @@ import resource
 import signal
 from pathlib import Path
 
+import pytest
+
 from accounts.models import User
 from tenancy.context import org_context
 from tests.conftest import make_owner
@@ -12,6 +14,8 @@ from tests.faults.clients import Clients
 from tests.faults.test_restarts import children
 from tests.project.launching import eventually, is_alive
 from tests.project.serving import running
+
+pytestmark = pytest.mark.soak
 
 WORKERS = 2
 CLIENTS = 20

@@ -17,6 +17,8 @@ from tests.faults.workers import PATIENCE, Worker, mails_through, message_id, ti
 from tests.project.launching import eventually
 from tests.sendgrid import SendGrid
 
+pytestmark = pytest.mark.soak
+
 HOURS = 24
 # By then each job waits from hour to hour.
 LAST_NEWS = 17

@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -26,7 +27,14 @@ def at_once(amount, function):
 
 def test_fifty_registrations_of_one_address(web, owner_connection):
     body = {"email": "Ada@example.com", "password": PASSWORD, "org": "Analytical"}
-    answers = at_once(50, lambda: call(web, "POST", "/auth/register", body=body))
+
+    def register():
+        # Who finds no place for a hash comes again, as it is told.
+        while (answer := call(web, "POST", "/auth/register", body=body))[0] == 503:
+            time.sleep(0.2)
+        return answer
+
+    answers = at_once(50, register)
     assert sorted(status for status, _ in answers) == [201] + 49 * [409]
     assert {answer["code"] for status, answer in answers if status == 409} == {"email_taken"}
     counts = (

@@ -14,6 +14,8 @@ from tests.faults.conftest import WORKERS
 from tests.faults.ledger import hold_against_the_database, make_mix
 from tests.project.launching import eventually
 
+pytestmark = pytest.mark.soak
+
 # How long it goes well, then ill, then well again.
 BEFORE, DURING, AFTER = 3, 6, 3
 # The first requests of a worker take longer than all others.

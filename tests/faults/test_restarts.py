@@ -15,6 +15,8 @@ from tests.faults.clients import Clients
 from tests.project.launching import eventually
 from tests.project.serving import running
 
+pytestmark = pytest.mark.soak
+
 WORKERS = 2
 CLIENTS = 40
 REQUESTS = 20_000

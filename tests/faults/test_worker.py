@@ -29,6 +29,8 @@ from tests.faults.workers import (
 from tests.project.launching import eventually
 from tests.sendgrid import SendGrid
 
+pytestmark = pytest.mark.soak
+
 MAILS = 40
 KILLS = 3
 

@@ -56,7 +56,7 @@ class TestPages:
             ({"password": "password123"}, "Dieses Passwort ist zu verbreitet."),
             (
                 {"password": "initech1"},
-                "Das Passwort ist der E-Mail-Adresse, dem Namen oder der Organisation",
+                "Das Passwort ist der E-Mail-Adresse, dem Namen, der Organisation oder dieser",
             ),
         ],
     )

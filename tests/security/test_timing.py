@@ -20,6 +20,8 @@ from tests.conftest import PASSWORD
 from tests.project.serving import running
 from tests.security.watching import address_of_nobody_yet
 
+pytestmark = pytest.mark.soak
+
 SAMPLES = 60
 # Enough that a hash is most of what a log-in takes.
 COST = 8

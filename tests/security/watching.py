@@ -14,8 +14,8 @@ from django_redis import get_redis_connection
 from accounts.hashers import BulkheadPasswordHasher
 
 LITERAL = re.compile(r"'(?:[^']|'')*'|\b\d+\b|(?<=SAVEPOINT )\S+")
-# What a connection to Redis that is new says first.
-GREETING = ("AUTH", "SELECT", "CLIENT")
+# What a connection to Redis that is new, or was idle for long, says first.
+GREETING = ("AUTH", "SELECT", "CLIENT", "PING")
 # What differs from one answer to the next, whoever asks.
 CHANGING = [
     (re.compile(r'(csrfmiddlewaretoken" value=)"\w+"'), r"\1"),

@@ -226,7 +226,7 @@ class TestDocuments:
         """V11.1.2 and V13.1.4"""
         inventory = (ROOT / "docs" / "security.md").read_text().partition("## Keys")[2].partition("\n## ")[0]
         read = set(READ.findall((ROOT / "saas" / "settings.py").read_text()))
-        named = {name for name in read if re.search(r"SECRET|KEY|TOKEN|_URL", name)} | {
+        named = {name for name in read if re.search(r"SECRET|KEY|TOKEN|_URL|DSN", name)} | {
             *settings.DATABASE_ROLES.values()
         }
         secret = named - {"PUBLIC_URL", "SENDGRID_API_URL", "REFRESH_TOKEN_DAYS"}

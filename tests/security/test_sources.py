@@ -17,6 +17,9 @@ MADE_TEMPLATES = {"from_string", "Template"}
 # Who may call out, or start a program, and to where: settings alone say so.
 REACHING_OUT = {
     "requests": {"billing/deadline.py", "tenancy/mail_failures.py"},
+    "urllib3": {"billing/deadline.py", "tenancy/mail_failures.py"},
+    "httpx": set(),
+    "aiohttp": set(),
     "urllib.request": {"saas/operations/doctor.py"},
     "http.client": {"billing/deadline.py"},
     "socket": {"billing/deadline.py", "tenancy/mail_failures.py", "saas/kit/postgresql/base.py", "saas/error_reports.py"},
@@ -37,11 +40,17 @@ def trees():
 
 
 def imported(tree):
+    """Modules, and what is taken from them, which may be a module too."""
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and node.module:
             yield node.module
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def reaches(module, tree):
+    return any(name == module or name.startswith(f"{module}.") for name in imported(tree))
 
 
 def calls(tree):
@@ -129,8 +138,21 @@ def test_nothing_breaks_it(rule):
 
 @pytest.mark.parametrize("module", REACHING_OUT)
 def test_only_these_reach_out(module):
-    found = {path for path, tree in trees().items() if module in {*imported(tree)}}
+    found = {path for path, tree in trees().items() if reaches(module, tree)}
     assert found <= REACHING_OUT[module]
+
+
+@pytest.mark.parametrize(
+    ("line", "module"),
+    [
+        ("from urllib import request", "urllib.request"),
+        ("from http import client", "http.client"),
+        ("import requests.sessions", "requests"),
+        ("from requests.adapters import HTTPAdapter", "requests"),
+    ],
+)
+def test_an_import_is_found_however_it_is_written(line, module):
+    assert reaches(module, ast.parse(line))
 
 
 def templates():
@@ -143,6 +165,12 @@ class TestTemplates:
         assert len(templates()) > 60
         for path in templates():
             assert path.suffix != ".html" or not re.search(r"\s[\w-]+=\{\{", path.read_text()), path
+
+    def test_nothing_is_left_unescaped(self):
+        """But in mails' text, where there is nothing to escape."""
+        for path in templates():
+            if path.suffix == ".html":
+                assert not re.search(r"\|\s*safe|autoescape", path.read_text()), path
 
     def test_nothing_comes_from_elsewhere(self):
         for path in templates():

@@ -20,6 +20,8 @@ from tests.billing.conftest import events_of, mails_to, organization_of, subscri
 from tests.billing.layouts import as_old
 from tests.conftest import make_owner
 
+pytestmark = pytest.mark.soak
+
 SHORT = [
     "customer.subscription.created",
     "invoice.paid",

@@ -274,6 +274,7 @@ def variables_of(standin):
     return {"STRIPE_SECRET_KEY": API_KEY, "STRIPE_API_BASE": standin.url, "STRIPE_WEBHOOK_SECRET": SECRET}
 
 
+@pytest.mark.soak
 class TestWorkerIsKilled:
     """While the provider has the mail and has not answered: nobody can know whether it took it."""
 

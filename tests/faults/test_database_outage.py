@@ -90,6 +90,7 @@ class TestSilent:
         assert stack.all_workers(alice) == {200}
 
 
+@pytest.mark.soak
 class TestFrozen:
     """Connections stay, but nobody answers on them: no packet is missing, so TCP has nothing to notice."""
 

@@ -188,6 +188,7 @@ def filled(monkeypatch, tmp_path, owner_connection):
     return people, admins
 
 
+@pytest.mark.soak
 def test_every_side_answers_the_same_and_every_route_is_asked_rightly(filled, superuser_url):
     people, admins = filled
     messages = messages_of(people, admins)

@@ -5,6 +5,8 @@ import pytest
 from tests.security.journey import travel
 from tests.security.platform import Platform
 
+pytestmark = pytest.mark.soak
+
 # What shows that a place was looked at: something that belongs there.
 PLACES = {
     "web's log": "/auth/password/reset",

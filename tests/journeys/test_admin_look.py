@@ -10,6 +10,8 @@ from tests.isolation.test_support_screens import SCREENS
 from tests.journeys.visiting import NARROWEST, shoot, violations
 from tests.support.desk import Desk
 
+pytestmark = pytest.mark.soak
+
 
 @pytest.fixture
 def olive():

@@ -5,6 +5,8 @@ import pytest
 from tests.journeys.visiting import GIVEN_PASSWORD, NARROWEST, open_page, shoot, violations
 from tests.pages.test_defence import READ
 
+pytestmark = pytest.mark.soak
+
 THEMES = ("light", "dark")
 MOST_BYTES = 100 * 1024
 MOST_REQUESTS = 10

@@ -8,6 +8,8 @@ from tests.conftest import PASSWORD, make_staff
 from tests.journeys.visiting import NARROWEST, shoot, violations
 from tests.support.desk import Desk, rows_of_audit
 
+pytestmark = pytest.mark.soak
+
 
 @pytest.fixture
 def desk():

@@ -12,6 +12,7 @@ from django.core.exceptions import ImproperlyConfigured
 from saas.kit import environment as env
 from saas.kit.context_keys import parse_context_keys
 from saas.kit.database_url import parse_database_url
+from saas.kit.logs import logging_settings
 from saas.kit.redis import cache_settings
 
 BASE_DIR = Path(__file__).resolve().parent.parent
@@ -285,30 +286,6 @@ if OTEL_EXPORTER_OTLP_ENDPOINT:
 
 PROMETHEUS_EXPORT_MIGRATIONS = False
 LOG_LEVEL = env.choice("LOG_LEVEL", "INFO", ["DEBUG", "INFO", "WARNING", "ERROR"])
-LOGGING: dict[str, Any] = {
-    "version": 1,
-    "disable_existing_loggers": False,
-    "filters": {
-        "context": {"()": "saas.kit.logs.ContextFilter"},
-        "redact": {"()": "saas.kit.logs.RedactFilter"},
-    },
-    "formatters": {
-        "json": {"()": "saas.kit.logs.JsonFormatter"},
-        "line": {"format": "%(asctime)s %(levelname)-7s %(name)s [%(request_id)s] %(message)s"},
-    },
-    "handlers": {
-        "stderr": {
-            "class": "logging.StreamHandler",
-            "filters": ["context", "redact"],
-            "formatter": env.choice("LOG_FORMAT", "line" if IS_DEVELOPMENT else "json", ["line", "json"]),
-        }
-    },
-    "root": {"handlers": ["stderr"], "level": LOG_LEVEL},
-    "loggers": {
-        # Each request has one line of ours; Django's own line for every 4xx would be its second.
-        "django.request": {"level": "ERROR"},
-        "procrastinate": {"level": "WARNING"},
-        # Each call to Stripe is counted, and one that fails has its line.
-        "stripe": {"level": "WARNING"},
-    },
-}
+LOGGING = logging_settings(
+    level=LOG_LEVEL, form=env.choice("LOG_FORMAT", "line" if IS_DEVELOPMENT else "json", ["line", "json"])
+)

@@ -26,13 +26,12 @@ from billing.selectors import standing
 from billing.services import events
 from billing.services.checkout import (
     CheckoutInProgress,
-    NoBillingCustomer,
     SubscriptionExists,
-    open_portal,
     start_checkout,
     way_back,
     ways_back,
 )
+from billing.services.portal import NoBillingCustomer, open_portal
 from saas.kit.errors import may_raise
 from saas.kit.serializers import read, represent
 from tenancy.permissions import IsAdmin, caller_of

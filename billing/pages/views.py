@@ -9,8 +9,9 @@ from billing.api.serializers import CheckoutRequest, PortalRequest
 from billing.checks import STRIPE
 from billing.pages.words import invoice_row, next_date, offers, state_words
 from billing.plans import FREE, PLANS
-from billing.services.checkout import open_portal, start_checkout, way_back, ways_back
+from billing.services.checkout import start_checkout, way_back, ways_back
 from billing.services.invoices import own_invoices
+from billing.services.portal import open_portal
 from billing.state import SUSPENDED
 from billing.stripe_client import ProviderFailure
 from saas.kit.http import Request

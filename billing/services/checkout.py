@@ -1,4 +1,4 @@
-"""Checkout and portal: two short transactions, with the calls to Stripe between them."""
+"""Checkout: two short transactions, with the calls to Stripe between them."""
 
 import time
 from collections.abc import Callable
@@ -15,7 +15,6 @@ from billing import stripe_client
 from billing.models import Customer
 from billing.plans import PLANS, lookup_key
 from billing.reading import moment
-from billing.selectors import customer as own_customer
 from billing.services.events import queue_refresh
 from billing.services.subscriptions import has_subscription, lock_customer
 from billing.state import WITHOUT_A_PLAN
@@ -59,16 +58,6 @@ class CheckoutInProgress(DomainError):
     detail = "Another checkout of this organization is just being made. Try again in a few seconds."
     words = _("Another checkout of this organization is just being made. Try again in a few seconds.")
     retry_after = 5
-
-
-class NoBillingCustomer(DomainError):
-    code = "no_billing_customer"
-    status = 409
-    title = "No billing customer"
-    detail = "The organization has never been to a checkout, so there is nothing to manage yet."
-    words = _(
-        "The organization has never been to a checkout, so there is nothing to manage yet. Choose a plan first."
-    )
 
 
 class CustomerGone(PaymentProviderUnavailable):
@@ -240,7 +229,7 @@ def _note_failure(begun: Customer, failure: ProviderFailure) -> None:
     """Stripe repeats an answer to its idempotency key for a day, a failure too: then the next try has new ones."""
     customer = _lock(begun)
     if isinstance(failure, CustomerGone):
-        _forget_customer(customer, begun.stripe_id)
+        forget_customer(customer, begun.stripe_id)
     if not failure.is_definite or customer.checkout_key != begun.checkout_key:
         return
     customer.checkout_key = None
@@ -249,7 +238,7 @@ def _note_failure(begun: Customer, failure: ProviderFailure) -> None:
     customer.save(update_fields=["checkout_key", "creation_key", "creation_parameters"])
 
 
-def _forget_customer(customer: Customer, stripe_id: str | None) -> None:
+def forget_customer(customer: Customer, stripe_id: str | None) -> None:
     """A session of that customer is of no use either."""
     if customer.stripe_id != stripe_id:
         return
@@ -266,25 +255,6 @@ def _finish(begun: Customer, session: Any) -> Customer | None:
     customer.checkout_expires_at = moment(session.expires_at)
     customer.save(update_fields=["checkout_id", "checkout_url", "checkout_expires_at"])
     return customer
-
-
-def open_portal(*, organization_id: UUID, return_url: str) -> str:
-    """A link to Stripe's customer portal, good for a few minutes. Raises NoBillingCustomer, also if Stripe
-    knows the customer no more: the next checkout makes another."""
-    with org_context(organization_id):
-        customer = own_customer()
-    if customer is None or customer.stripe_id is None:
-        raise NoBillingCustomer
-    parameters: Any = {"customer": customer.stripe_id, "return_url": return_url}
-    try:
-        session = stripe_client.call(
-            "portal", lambda client: client.v1.billing_portal.sessions.create(parameters)
-        )
-    except stripe_client.NotAtStripe as error:
-        with org_context(organization_id):
-            _forget_customer(lock_customer(), customer.stripe_id)
-        raise NoBillingCustomer from error
-    return session.url
 
 
 def way_back() -> str:

@@ -136,3 +136,30 @@ class JsonFormatter(logging.Formatter):
             and name not in IDS
             and (value is None or isinstance(value, str | int | float))
         }
+
+
+def logging_settings(*, level: str, form: str) -> dict[str, Any]:
+    """Django's LOGGING: all lines on standard error, in the form `json` or `line`."""
+    return {
+        "version": 1,
+        "disable_existing_loggers": False,
+        "filters": {
+            "context": {"()": "saas.kit.logs.ContextFilter"},
+            "redact": {"()": "saas.kit.logs.RedactFilter"},
+        },
+        "formatters": {
+            "json": {"()": "saas.kit.logs.JsonFormatter"},
+            "line": {"format": "%(asctime)s %(levelname)-7s %(name)s [%(request_id)s] %(message)s"},
+        },
+        "handlers": {
+            "stderr": {"class": "logging.StreamHandler", "filters": ["context", "redact"], "formatter": form}
+        },
+        "root": {"handlers": ["stderr"], "level": level},
+        "loggers": {
+            # Each request has one line of ours; Django's own line for every 4xx would be its second.
+            "django.request": {"level": "ERROR"},
+            "procrastinate": {"level": "WARNING"},
+            # Each call to Stripe is counted, and one that fails has its line.
+            "stripe": {"level": "WARNING"},
+        },
+    }

@@ -24,6 +24,13 @@ def at_once(*calls):
         return [future.result() for future in [pool.submit(*each) for each in calls]]
 
 
+def invitations(web, person, amount):
+    """Calls, each for a guest of its own."""
+    for number in range(amount):
+        guest = {"email": f"guest{number}@else.example"}
+        yield call, web, "POST", "/orgs/invitations", person.access_token, guest
+
+
 def owners(connection):
     return connection.execute(
         "SELECT count(*) FROM accounts_user WHERE role = 'owner' AND deactivated_at IS NULL"
@@ -96,19 +103,7 @@ def test_a_link_that_is_used_eight_times_sets_one_password(web, alice, owner_con
 def test_the_last_seat_is_given_once(web, alice, owner_connection, turn):
     owner_connection.execute("UPDATE accounts_user SET email_verified_at = now()")
     owner_connection.execute("UPDATE tenancy_organization SET seat_limit = 3")
-    answers = at_once(
-        *[
-            (
-                call,
-                web,
-                "POST",
-                "/orgs/invitations",
-                alice.access_token,
-                {"email": f"guest{number}@else.example"},
-            )
-            for number in range(8)
-        ]
-    )
+    answers = at_once(*invitations(web, alice, 8))
     assert sorted(status for status, _ in answers) == [201] * 2 + [402] * 6
     assert owner_connection.execute("SELECT count(*) FROM accounts_invitation").fetchone() == (2,)
 
@@ -121,17 +116,7 @@ def test_seats_that_are_invited_and_given_back_at_once_are_never_too_many(web, a
     owner_connection.execute("UPDATE accounts_user SET deactivated_at = now() WHERE id = %s", [gone.user.id])
     answers = at_once(
         *[(call, web, "PATCH", f"/users/org/{gone.user.id}", alice.access_token, {"active": True})] * 2,
-        *[
-            (
-                call,
-                web,
-                "POST",
-                "/orgs/invitations",
-                alice.access_token,
-                {"email": f"guest{number}@else.example"},
-            )
-            for number in range(4)
-        ],
+        *invitations(web, alice, 4),
     )
     assert {status for status, _ in answers} <= {200, 201, 402}
     members, invited = owner_connection.execute(

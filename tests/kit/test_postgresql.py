@@ -1,5 +1,6 @@
 """A kept connection is looked at before a request, and asked only if there is a reason to doubt it."""
 
+import select
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -61,7 +62,7 @@ def test_a_notice_is_a_reason_to_ask_and_no_reason_to_replace(pid, asked, superu
         cursor.execute("LISTEN something")
     with psycopg.connect(superuser_url, dbname=connection.settings_dict["NAME"], autocommit=True) as other:
         other.execute("NOTIFY something")
-        other.execute("SELECT 1")
+    assert select.select([connection.connection], [], [], 10)[0], "The notice did not arrive."
     assert next_request() == pid
     assert asked == [1]
 

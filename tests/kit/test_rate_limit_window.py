@@ -75,6 +75,13 @@ def traces(draw):
 
 
 @pytest.fixture
+def redis(server):
+    """It waits for as long as it takes: what is decided counts here, not when."""
+    with Redis.from_url(server.url) as client:
+        yield client
+
+
+@pytest.fixture
 def window(redis):
     return partial(Window, redis)
 

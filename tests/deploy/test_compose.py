@@ -88,6 +88,10 @@ def test_web_and_worker_wait_for_the_migrations():
         assert SERVICES[name]["depends_on"] == {"setup": {"condition": "service_completed_successfully"}}
 
 
+def test_who_waits_at_a_web_worker_that_ends_is_handed_to_another():
+    assert SERVICES["web"]["sysctls"] == {"net.ipv4.tcp_migrate_req": "1"}
+
+
 def test_the_profiles():
     profiles = {name: service["profiles"] for name, service in SERVICES.items()}
     assert {name for name, each in profiles.items() if each == ["monitoring"]} == {"prometheus", "grafana"}

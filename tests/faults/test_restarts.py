@@ -37,7 +37,9 @@ def waiting_clients_move():
         yield
         return
     if not os.access(setting, os.W_OK):
-        pytest.skip("Only root may set net.ipv4.tcp_migrate_req, without which a client is cut off now and then.")
+        pytest.skip(
+            "Only root may set net.ipv4.tcp_migrate_req, without which a client is cut off now and then."
+        )
     setting.write_text("1")
     yield
     setting.write_text(before)

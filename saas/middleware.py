@@ -2,8 +2,8 @@
 
 import logging
 import re
+import secrets
 import time
-import uuid
 from collections.abc import Callable
 from io import BytesIO
 from typing import Any
@@ -54,7 +54,7 @@ class RequestMiddleware:
     def __call__(self, request: Request) -> HttpResponseBase:
         started_at = time.perf_counter()
         given = request.META.get("HTTP_X_REQUEST_ID", "")
-        request.request_id = given if REQUEST_ID.fullmatch(given) else uuid.uuid4().hex
+        request.request_id = given if REQUEST_ID.fullmatch(given) else secrets.token_hex(16)
         request.caller, request.refusal = None, None
         logs.current.set(request)
         response = _with_body(request, self.get_response(request))

@@ -39,5 +39,8 @@ def refuse_unsafe_start() -> None:
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "saas.settings")
 logging.captureWarnings(True)
+# What no line says is not looked up: Python's logging HOWTO, "Optimization".
+logging._srcfile = None  # type: ignore[attr-defined]
+logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
 application = get_wsgi_application()
 refuse_unsafe_start()

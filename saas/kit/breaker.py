@@ -49,6 +49,8 @@ class Breaker:
 
     def enter(self) -> bool:
         """Ask to make a call; raises CircuitOpen. The answer, whether it is a probe, goes to `leave`."""
+        if self._failures == 0:
+            return False
         with self._lock:
             state = self.state
             if state is State.CLOSED:
@@ -60,22 +62,20 @@ class Breaker:
 
     def leave(self, *, is_probe: bool, answered: bool | None) -> None:
         """Report a call that `enter` let through; None when it ended without a verdict on the service."""
+        if answered and not is_probe:
+            # One that began before the trouble and came back late says nothing about now.
+            return
         with self._lock:
             before = self.state
             if is_probe:
                 self._is_probing = False
             if answered:
-                self._record_answer(is_probe)
+                self._failures = 0
             elif answered is False:
                 self._record_failure(before)
             is_closed = self._failures == 0
             if self._on_change and is_closed is not (before is State.CLOSED):
                 self._on_change(is_closed)
-
-    def _record_answer(self, is_probe: bool) -> None:
-        # A call that began before the trouble and came back late says nothing about now.
-        if is_probe:
-            self._failures = 0
 
     def _record_failure(self, before: State) -> None:
         # Stragglers from before the opening must not push the reopening further away.

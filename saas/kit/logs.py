@@ -13,6 +13,8 @@ NONE = "-"
 REDACTED = "[redacted]"
 STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 IDS = ("request_id", "user_id", "organization_id")
+KNOWN = STANDARD.union(IDS)
+PLAIN = (str, int, float, type(None))
 
 # One look for what every pattern below needs, since most lines hold none of it.
 SUSPICIOUS = (
@@ -80,6 +82,9 @@ class ContextFilter(logging.Filter):
         return True
 
 
+MAY_TELL = frozenset(("msg", "exc_text", "stack_info"))
+
+
 class RedactFilter(logging.Filter):
     """Takes secrets out of the message, its arguments, the traceback and extra fields, for every handler."""
 
@@ -89,8 +94,11 @@ class RedactFilter(logging.Filter):
         record.msg, record.args = self._message(record), None
         if record.exc_info and not record.exc_text:
             record.exc_text = self.formatter.formatException(record.exc_info)
-        names = ["msg", "exc_text", "stack_info", *(vars(record).keys() - STANDARD)]
-        texts = {name: value for name in names if isinstance(value := getattr(record, name), str)}
+        texts = {
+            name: value
+            for name, value in vars(record).items()
+            if isinstance(value, str) and (name not in STANDARD or name in MAY_TELL)
+        }
         if is_suspicious("\n".join(texts.values())):
             for name, text in texts.items():
                 setattr(record, name, redact(text))
@@ -115,7 +123,13 @@ class JsonFormatter(logging.Formatter):
             "message": record.getMessage(),
             **{name: getattr(record, name, NONE) for name in IDS},
         }
-        line = self._extra(record) | line
+        # Only plain values: Django passes a whole request along, and job libraries their arguments.
+        extra = {
+            name: value
+            for name, value in vars(record).items()
+            if name not in KNOWN and isinstance(value, PLAIN)
+        }
+        line = extra | line
         if exception := record.exc_text or (record.exc_info and self.formatException(record.exc_info)):
             line["exception"] = exception
         if record.stack_info:
@@ -126,16 +140,6 @@ class JsonFormatter(logging.Formatter):
             return json.dumps(line)
         # Beyond ASCII a character may steer a terminal; json escapes it.
         return text if text.isascii() else json.dumps(line)
-
-    def _extra(self, record: logging.LogRecord) -> dict[str, Any]:
-        # Only plain values: Django passes a whole request along, and job libraries their arguments.
-        return {
-            name: value
-            for name, value in vars(record).items()
-            if name not in STANDARD
-            and name not in IDS
-            and (value is None or isinstance(value, str | int | float))
-        }
 
 
 def logging_settings(*, level: str, form: str) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from tests.faults.clients import InThread
 from tests.faults.line import Line, Unanswered
 
 WEBHOOK_SECRET = "whsec_of_the_fault_tests"
-# A person waits this long between two requests, so that no limit of one is met.
+# A person waits this long between two requests, so that no limit of a person is met.
 THINKING = 0.1
 # How often a token is tried after its session was ended.
 TRIES_AFTER_THE_END = 12
@@ -126,7 +126,10 @@ class Mix(InThread):
     async def _refresh(self, person, ask):
         token = person.refresh_token
         while not self.is_stopped:
-            answer = await ask("refresh", "POST", "/auth/refresh", {"refresh_token": token})
+            # Far more often than one address may.
+            address = next(self._addresses)
+            body = {"refresh_token": token}
+            answer = await ask("refresh", "POST", "/auth/refresh", body, X_Forwarded_For=address)
             if answer and answer.status == 200:
                 token = answer.body["refresh_token"]
                 self.generations[person.session_id] += 1

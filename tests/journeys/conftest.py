@@ -7,6 +7,7 @@ import sys
 from contextlib import contextmanager
 
 import pytest
+from django.db import connections
 from playwright.sync_api import sync_playwright
 
 from accounts.links import make_link
@@ -82,6 +83,8 @@ def chromium():
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=arguments)
         yield browser
         browser.close()
+        # Those that the tests opened in that loop. Outside of it Django has others, and would forget these.
+        connections.close_all()
     del os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"]
 
 

@@ -15,6 +15,12 @@ class TenancyConfig(AppConfig):
             md5="7aa9b3a3e410a13e35b3cb5244ff2d59",
         ),
         DatabaseFunction(
+            "tenancy.set_context(text,text,text)",
+            owner="saas_owner",
+            executors=("saas_app", "saas_support"),
+            md5="11dce8bcfe12d603bac930c2e8b33b8a",
+        ),
+        DatabaseFunction(
             "tenancy.organization_ids(uuid,integer)",
             owner="saas_lookup",
             executors=("saas_worker",),

@@ -3,14 +3,14 @@
 import hmac
 import logging
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from contextvars import ContextVar
-from functools import partial
 from typing import Any, ParamSpec, TypeVar, cast
 from uuid import UUID
 
+import psycopg
 from django.conf import settings
-from django.db import DEFAULT_DB_ALIAS, OperationalError, connections, transaction
+from django.db import DEFAULT_DB_ALIAS, DatabaseError, OperationalError, connections, transaction
 from prometheus_client import Counter
 
 from saas.kit.postgresql.base import DatabaseWrapper
@@ -19,17 +19,9 @@ from saas.kit.statements import OneRow
 
 logger = logging.getLogger(__name__)
 
-SET_CONTEXT = (
-    "SELECT set_config('app.current_org_id', %s, true), set_config('app.current_org_proof', %s, true)"
-)
-# Everybody may PREPARE: SQL injected earlier may have put a statement of its own behind a name that psycopg uses, to run
-# in the next organization's context. psycopg's own are not from SQL.
-# Then no context is set, since what follows may be on its way already.
-IS_PLANTED = "SELECT EXISTS (SELECT FROM pg_catalog.pg_prepared_statements WHERE from_sql) OFFSET 0"
-SET_UNLESS_PLANTED = (
-    SET_CONTEXT.replace("%s", "CASE WHEN is_planted THEN '' ELSE %s END")
-    + f", is_planted::pg_catalog.text FROM ({IS_PLANTED}) AS looked (is_planted)"
-)
+# Of the kind `org` or `staff`; raises PLANTED_STATE (tenancy/migrations/0009_set_context.py).
+SET_CONTEXT = "SELECT tenancy.set_context(%s, %s, %s)"
+PLANTED_STATE = "TN001"
 
 MISSING = Counter(
     "saas_context_missing", "Tenant data asked for while no organization was in force; nothing was shown."
@@ -129,10 +121,9 @@ def find_in_context(organization_id: UUID, find: OneRow[Any, R], **values: Any) 
     if _current.get() is not None or connections[DEFAULT_DB_ALIAS].in_atomic_block:
         with org_context(organization_id):
             return find(**values)
-    refuse_planted = partial(_refuse_planted, DEFAULT_DB_ALIAS)
-    return find.after(
-        First(SET_UNLESS_PLANTED, _signed(organization_id, using=DEFAULT_DB_ALIAS), refuse_planted), **values
-    )
+    signed = _signed(organization_id, using=DEFAULT_DB_ALIAS)
+    with refusing_planted(DEFAULT_DB_ALIAS):
+        return find.after(First(SET_CONTEXT, ("org", *signed)), **values)
 
 
 @contextmanager
@@ -169,13 +160,35 @@ def _read_only(using: str) -> None:
 
 
 def _set(using: str, organization_id: str, proof: str) -> None:
+    set_context(using, "org", organization_id, proof)
+
+
+def set_context(using: str, kind: str, subject: str, proof: str) -> None:
+    """Name whom the open transaction is for. Raises PlantedStatement."""
     connection = cast(DatabaseWrapper, connections[using])
-    _refuse_planted(using, connection.execute_first(SET_UNLESS_PLANTED, (organization_id, proof)))
+    with refusing_planted(using):
+        connection.execute_first(SET_CONTEXT, (kind, subject, proof))
 
 
-def _refuse_planted(using: str, row: tuple[str, ...]) -> None:
-    if row[-1] == "true":
-        connections[using].close()
+@contextmanager
+def refusing_planted(using: str) -> Iterator[None]:
+    """Raises PlantedStatement for what SET_CONTEXT says of it."""
+    try:
+        yield
+    except DatabaseError as error:
+        planted = error.__cause__
+        if not isinstance(planted, psycopg.Error) or planted.sqlstate != PLANTED_STATE:
+            raise
+        _end(connections[using], planted.diag.message_detail)
         PLANTED.inc()
         logger.error("a statement was prepared by SQL, as only injected SQL does; its connection is closed")
-        raise PlantedStatement("a statement was planted on this connection")
+        raise PlantedStatement("a statement was planted on this connection") from error
+
+
+def _end(connection: Any, pid: str | None) -> None:
+    """The server's process too: PgBouncer would give it to others."""
+    # Its own process says goodbye in place of an answer.
+    with suppress(psycopg.Error):
+        connection.connection.rollback()
+        connection.connection.execute("SELECT pg_catalog.pg_terminate_backend(%s)", [pid], prepare=False)
+    connection.close()

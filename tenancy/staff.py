@@ -8,12 +8,9 @@ from uuid import UUID
 
 from django.db import connections
 
-from tenancy.context import expiry, sign
+from tenancy.context import expiry, set_context, sign
 
 SUPPORT_ALIAS = "support"
-SET_STAFF = (
-    "SELECT set_config('app.current_staff', %s, true), set_config('app.current_staff_proof', %s, true)"
-)
 
 _is_in_force: ContextVar[bool] = ContextVar("staff_in_force", default=False)
 
@@ -42,8 +39,7 @@ def _written(staff: Staff) -> str:
 def set_staff(staff: Staff) -> None:
     """Name the staff member to PostgreSQL, for the open transaction on the support alias."""
     expires_at = expiry(using=SUPPORT_ALIAS)
-    with connections[SUPPORT_ALIAS].cursor() as cursor:
-        cursor.execute(SET_STAFF, [_written(staff), sign_staff(staff, expires_at=expires_at)])
+    set_context(SUPPORT_ALIAS, "staff", _written(staff), sign_staff(staff, expires_at=expires_at))
 
 
 @contextmanager

@@ -16,4 +16,4 @@ def sql():
 def enter(connection, organization_id, *, expires_at=4_000_000_000):
     """Signed as the platform does; call it inside a transaction."""
     proof = sign_context(organization_id, expires_at=expires_at)
-    connection.execute(SET_CONTEXT, [str(organization_id), proof])
+    connection.execute(SET_CONTEXT, ["org", str(organization_id), proof])

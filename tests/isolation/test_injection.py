@@ -47,18 +47,18 @@ class TestContext:
             "::",
             f"{expires}:none:{signature}",
         ):
-            inside.execute(SET_CONTEXT, [str(charlie.organization_id), proof])
+            inside.execute(SET_CONTEXT, ["org", str(charlie.organization_id), proof])
             refused(inside, COUNT)
 
     def test_an_expired_proof_is_refused(self, inside, alice):
         proof = sign_context(alice.organization_id, expires_at=int(time.time()) - 1)
-        inside.execute(SET_CONTEXT, [str(alice.organization_id), proof])
+        inside.execute(SET_CONTEXT, ["org", str(alice.organization_id), proof])
         refused(inside, COUNT)
 
     def test_a_later_expiry_needs_a_new_signature(self, inside, alice):
         proof = sign_context(alice.organization_id, expires_at=int(time.time()) + 60)
         _, rest = proof.split(":", 1)
-        inside.execute(SET_CONTEXT, [str(alice.organization_id), f"4000000000:{rest}"])
+        inside.execute(SET_CONTEXT, ["org", str(alice.organization_id), f"4000000000:{rest}"])
         refused(inside, COUNT)
 
     def test_the_keys_cannot_be_read(self, inside):

@@ -14,7 +14,7 @@ from procrastinate.contrib.django import app
 from tenancy.context import SET_CONTEXT, org_context, sign_context
 from tenancy.models import SUPPORT_ORGANIZATION_ID, Organization, TenantModelBase
 from tenancy.selectors import support_accesses
-from tenancy.staff import SET_STAFF, Staff, sign_staff
+from tenancy.staff import Staff, sign_staff
 from tenancy.support_audit import DEFERRED
 from tests.isolation.conftest import enter
 from tests.isolation.test_models import key_of, make_one_of_each
@@ -51,7 +51,9 @@ def both(alice, charlie):
 
 def be(connection, staff, *, expires_at=4_000_000_000):
     """Signed as the platform does; call it inside a transaction."""
-    connection.execute(SET_STAFF, [f"{staff.id} {staff.email}", sign_staff(staff, expires_at=expires_at)])
+    connection.execute(
+        SET_CONTEXT, ["staff", f"{staff.id} {staff.email}", sign_staff(staff, expires_at=expires_at)]
+    )
 
 
 def call(connection, staff, statement, parameters):
@@ -144,18 +146,20 @@ class TestStaff:
         proof = sign_staff(SAM, expires_at=4_000_000_000)
         for name in (f"{SUE.id} {SUE.email}", f"{SAM.id} {SUE.email}", f"{SUE.id}", "x"):
             with pytest.raises(psycopg.errors.InsufficientPrivilege), support.transaction():
-                support.execute(SET_STAFF, [name, proof])
+                support.execute(SET_CONTEXT, ["staff", name, proof])
                 support.execute(OPEN, [both[0], "ticket 7"])
 
     def test_an_organizations_proof_makes_no_staff_member(self, both, support):
         with pytest.raises(psycopg.errors.InsufficientPrivilege), support.transaction():
-            support.execute(SET_STAFF, [str(both[0]), sign_context(both[0], expires_at=4_000_000_000)])
+            support.execute(
+                SET_CONTEXT, ["staff", str(both[0]), sign_context(both[0], expires_at=4_000_000_000)]
+            )
             support.execute("SELECT tenancy.current_staff()")
 
     def test_a_staff_members_proof_makes_no_organization(self, both, sql):
         proof = sign_staff(SAM, expires_at=4_000_000_000)
         with pytest.raises(psycopg.Error), sql.transaction():
-            sql.execute(SET_CONTEXT, [f"staff:{SAM.id} {SAM.email}", proof])
+            sql.execute(SET_CONTEXT, ["org", f"staff:{SAM.id} {SAM.email}", proof])
             sql.execute("SELECT tenancy.current_org()")
 
     def test_an_expired_proof_is_refused(self, both, support):

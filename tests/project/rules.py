@@ -16,7 +16,8 @@ SQL = re.compile(
 # The fence's own text, and the functions that look through it, are made there and nowhere else.
 WRITES_SQL = {"tenancy/fence.py", "tenancy/database_functions.py"}
 SETTING = re.compile(
-    r"\bset_config\s*\(|\bapp\.current_\w+|\bSET\s+(LOCAL\s+|SESSION\s+)?app\.", re.IGNORECASE
+    r"\bset_config\s*\(|\bapp\.current_\w+|\bSELECT\s+tenancy\.set_context\b|\bSET\s+(LOCAL\s+|SESSION\s+)?app\.",
+    re.IGNORECASE,
 )
 SETS_ORGANIZATION = {"tenancy/context.py", "tenancy/staff.py"}
 UNESCAPED = re.compile(r"\|\s*safe(seq)?\b|\{%\s*autoescape\s+off")

@@ -19,6 +19,7 @@ BROKEN = [
     ("SAAS001", 'STATEMENT = f"CREATE POLICY mine ON {table} USING (true)"'),
     ("SAAS001", 'cursor.execute(f"DELETE FROM {table}")  # noqa: SAAS001'),
     ("SAAS002", "cursor.execute(\"SELECT set_config('app.current_org_id', %s, true)\", [id])"),
+    ("SAAS002", "cursor.execute(\"SELECT tenancy.set_context('org', %s, %s)\", [id, proof])"),
     ("SAAS002", 'NAME = "app.current_staff"'),
     ("SAAS002", "cursor.execute(\"SET LOCAL app.tenant = '1'\")"),
 ]

@@ -197,7 +197,7 @@ class TestReplay:
 
     def emails(self, *context):
         with psycopg.connect(os.environ["DATABASE_URL"]) as elsewhere:
-            elsewhere.execute(SET_CONTEXT, context)
+            elsewhere.execute(SET_CONTEXT, ("org", *context))
             return elsewhere.execute("SELECT email FROM accounts_user").fetchall()
 
     def test_elsewhere_it_shows_what_it_did(self, proof):

@@ -13,8 +13,8 @@ PLACES = {
     "the commands' output": "saas_owner",
     "the error answers": "/problems/invalid_credentials",
     "health and metrics": "saas_logins_total",
-    "pg_stat_activity": "set_config('app.current_org_id'",
-    "PostgreSQL's log": "set_config('app.current_org_id'",
+    "pg_stat_activity": "tenancy.set_context(",
+    "PostgreSQL's log": "tenancy.set_context(",
     "Sentry": "RuntimeError",
     "the collector": "GET /users/me",
 }

@@ -149,8 +149,7 @@ class TestFindInContext:
             assert find_in_context(alice.organization_id, user_named, name="Alice") == alice.user
             assert in_force() == (None, "")
 
-    def test_a_planted_statement_runs_without_it(self, alice):
-        """By the time that it is found it has run already."""
+    def test_a_planted_statement_never_runs(self, alice):
         for _ in range(10):
             find_in_context(alice.organization_id, user_named, name="Alice")
         with connection.cursor() as cursor:
@@ -158,15 +157,23 @@ class TestFindInContext:
                 "SELECT name FROM pg_prepared_statements WHERE statement LIKE '%FROM \"accounts_user\"%'"
             )
             [(name,)] = cursor.fetchall()
-            seen = "pg_notify('seen', concat('by ', current_setting('app.current_org_proof', true)))"
-            cursor.execute(f"DEALLOCATE {name}; PREPARE {name}(text) AS SELECT {seen}, $1")
+            cursor.execute(f"DEALLOCATE {name}; PREPARE {name}(text) AS SELECT pg_notify('seen', $1)")
         with psycopg.connect(os.environ["DATABASE_URL"], autocommit=True) as other:
             other.execute("LISTEN seen")
             with pytest.raises(PlantedStatement):
                 find_in_context(alice.organization_id, user_named, name="Alice")
+            other.execute("NOTIFY seen, 'the last one'")
             [notice] = other.notifies(timeout=10, stop_after=1)
-        assert notice.payload == "by "
+        assert notice.payload == "the last one"
         assert find_in_context(alice.organization_id, user_named, name="Alice") == alice.user
+
+    def test_nor_in_a_transaction(self, alice):
+        with connection.cursor() as cursor:
+            cursor.execute("PREPARE planted AS SELECT 1")
+        with pytest.raises(PlantedStatement), org_context(alice.organization_id):
+            pytest.fail("the context was opened")
+        with org_context(alice.organization_id):
+            assert User.objects.get() == alice.user
 
     def test_a_forged_context_is_refused(self, alice, settings):
         settings.TENANCY_CONTEXT_KEYS = parse_context_keys(["ab" * 32])

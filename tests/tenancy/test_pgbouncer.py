@@ -11,7 +11,7 @@ from django.db import connections
 
 from accounts.models import User
 from saas.launcher.processes import free_port
-from tenancy.context import org_context
+from tenancy.context import PlantedStatement, org_context
 from tests.project.launching import eventually
 
 CONFIG = """
@@ -95,3 +95,15 @@ def test_no_context_reaches_the_next_client(bouncer, alice, charlie):
         str(alice.organization_id),
         str(charlie.organization_id),
     }
+
+
+def test_a_connection_on_which_somebody_planted_a_statement_serves_nobody_else(bouncer, alice):
+    before, _ = backend(bouncer)
+    with connections[bouncer].cursor() as cursor:
+        cursor.execute("PREPARE planted AS SELECT 1")
+    with pytest.raises(PlantedStatement), org_context(alice.organization_id, using=bouncer):
+        pytest.fail("the context was opened")
+    with org_context(alice.organization_id, using=bouncer):
+        assert [user.name for user in User.objects.using(bouncer).all()] == [alice.user.name]
+    after, _ = backend(bouncer)
+    assert after != before

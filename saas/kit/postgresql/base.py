@@ -91,19 +91,18 @@ class DatabaseWrapper(base.DatabaseWrapper):
             return False
         return not _has_something_to_read(connection.fileno()) or super().is_usable()
 
-    def execute_first(self, sql: str, parameters: Sequence[str]) -> tuple[str, ...]:
+    def execute_first(self, sql: str, parameters: Sequence[str]) -> None:
         """Execute a transaction's first statement together with its BEGIN, in one round trip instead of two.
 
         Outside a transaction, in one that has begun, or while somebody watches the queries, it is a statement
-        like others, but for that it is never prepared. Returns its first row, which holds texts.
+        like others, but for that it is never prepared.
         """
         if not self._is_at_start() or self._is_watched():
             with self.cursor() as cursor, self._unprepared():
                 cursor.execute(sql, parameters)
-                row: tuple[str, ...] = cursor.fetchone()
-                return row
+            return
         with self.wrap_database_errors:
-            return self.connection.wait(trips.begin_with(self.connection, sql, parameters))  # type: ignore[no-any-return]
+            self.connection.wait(trips.begin_with(self.connection, sql, parameters))
 
     @contextmanager
     def _unprepared(self) -> Iterator[None]:
@@ -152,7 +151,7 @@ class DatabaseWrapper(base.DatabaseWrapper):
         self.validate_no_atomic_block()
         if self._is_watched():
             with transaction.atomic(using=self.alias):
-                first.accept(self.execute_first(first.sql, first.parameters))
+                self.execute_first(first.sql, first.parameters)
                 return self.fetch_one(sql, parameters)
         self.close_if_health_check_failed()
         self.ensure_connection()

@@ -2,7 +2,7 @@
 (docs/performance.md). Each is a generator for a connection's `wait`."""
 
 import re
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
@@ -14,28 +14,22 @@ from psycopg import Connection, Cursor, errors, generators, pq
 # What psycopg's cursors know of prepared statements, and tell nobody: this asks them, so that both use the same ones.
 from psycopg._preparing import Prepare
 
-Texts = tuple[str, ...]
-
 
 @dataclass(frozen=True, slots=True)
 class First:
-    """A statement that goes before a query; `accept` gets its row, and raises if what follows may not count."""
+    """A statement that goes before a query. If it is an error, PostgreSQL skips the query."""
 
     sql: str
     parameters: Sequence[str]
-    accept: Callable[[Texts], None]
 
 
-def begin_with(
-    connection: Connection[Any], sql: str, parameters: Sequence[str]
-) -> Generator[Any, Any, Texts]:
-    """BEGIN and a transaction's first statement, whose first row it returns."""
+def begin_with(connection: Connection[Any], sql: str, parameters: Sequence[str]) -> Generator[Any, Any, None]:
+    """BEGIN and a transaction's first statement."""
     with _pipeline(connection.pgconn) as pgconn:
         pgconn.send_query_params(b"BEGIN", None)
         _send(pgconn, sql, parameters)
         results = yield from _results(pgconn)
     _refuse_errors(connection, results)
-    return _texts(results[-1])
 
 
 def query_after(
@@ -59,8 +53,6 @@ def query_after(
             pgconn.send_query_prepared(name, query.params, query.formats)
         results = yield from _results(pgconn)
     try:
-        _refuse_errors(connection, results[:1])
-        first.accept(_texts(results[0]))
         _refuse_errors(connection, results)
     except errors.Error:
         # As after a rollback, which a transaction without BEGIN does not need: a plan may be what failed.
@@ -108,10 +100,6 @@ def _results(pgconn: Any) -> Generator[Any, Any, list[Any]]:
         if result.status == pq.ExecStatus.PIPELINE_SYNC:
             return results
         results.append(result)
-
-
-def _texts(result: Any) -> Texts:
-    return tuple(result.get_value(0, column).decode() for column in range(result.nfields))
 
 
 def _refuse_errors(connection: Connection[Any], results: list[Any]) -> None:

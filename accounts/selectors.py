@@ -87,6 +87,16 @@ def _live_profile(*, session_id: UUID, user_id: UUID, now: datetime) -> QuerySet
     return sessions.values_list("looking_staff_id", "looking_staff_email", "expires_at", *COLUMNS)
 
 
+def session_alone(claims: SessionClaims) -> Session | None:
+    """A live session's row without its user's, in the organization's open context."""
+    return _session_alone(session_id=claims.sid, user_id=claims.user_id, now=clock.now())
+
+
+@one_row
+def _session_alone(*, session_id: UUID, user_id: UUID, now: datetime) -> QuerySet[Session]:
+    return _live(user_id, now).filter(id=session_id)
+
+
 def email_of(claims: SessionClaims) -> str:
     """The caller's own, in a context of its own. Raises InvalidToken if the person was removed."""
     with org_context(claims.org_id):

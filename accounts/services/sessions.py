@@ -14,7 +14,7 @@ from django.db.models import QuerySet
 from accounts import metrics
 from accounts.issuing import TokenPair, issue_tokens
 from accounts.models import Session, User
-from accounts.selectors import live_sessions
+from accounts.selectors import live_sessions, session_alone
 from accounts.tokens import Claims, SessionClaims, remaining_seconds
 from saas.kit import clock, gate
 from saas.kit.errors import DomainError, NotFound
@@ -163,8 +163,10 @@ def _still_honoured(session: Session, now: datetime) -> list[list[float]]:
 
 
 def _live(claims: Claims, *, lock: bool = False) -> Session:
-    sessions = live_sessions(claims.user_id).filter(id=claims.sid)
-    session = (sessions.select_for_update(of=("self",)) if lock else sessions).first()
+    if lock:
+        session = live_sessions(claims.user_id).filter(id=claims.sid).select_for_update(of=("self",)).first()
+    else:
+        session = session_alone(claims)
     if session is None or session.created_at + SESSION_LASTS <= clock.now():
         raise InvalidRefreshToken
     return session

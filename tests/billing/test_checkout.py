@@ -5,7 +5,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from django.db import connection, connections
+from django.db import connection
 
 from billing import stripe_client
 from billing.models import Customer, Subscription
@@ -15,7 +15,7 @@ from billing.services.subscriptions import write_down
 from billing.standin.faults import always, once
 from billing.state import Status
 from tenancy.context import org_context
-from tests.accounts.asking import assert_field_errors, assert_refused, jobs
+from tests.accounts.asking import assert_field_errors, assert_refused, in_thread, jobs
 from tests.billing.conftest import customer_of
 from tests.conftest import make_member
 from tests.project.launching import eventually
@@ -250,13 +250,6 @@ def abandon(person, monkeypatch):
 
 def die(*args):
     raise KeyboardInterrupt
-
-
-def in_thread(function, *arguments):
-    try:
-        return function(*arguments)
-    finally:
-        connections.close_all()
 
 
 class TestPortal:

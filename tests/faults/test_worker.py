@@ -11,7 +11,7 @@ import pytest
 from tenancy.context import org_context
 from tenancy.jobs import defer, defer_once
 from tenancy.mails import queue_mail
-from tests.accounts.asking import is_waiting
+from tests.accounts.asking import in_thread, is_waiting
 from tests.conftest import manage
 from tests.faults.workers import (
     PATIENCE,
@@ -253,7 +253,7 @@ class TestQueueingLocks:
         sendgrid.status = 503
         first, _ = twins
         owner_connection.execute("DELETE FROM procrastinate_jobs WHERE id = %s", [first])
-        sendgrid.on_request = lambda: self.defer_again(alice)
+        sendgrid.on_request = lambda: in_thread(self.defer_again, alice)
         manage("worker", "--once", **mails_through(sendgrid))
         sendgrid.on_request = lambda: None
         sendgrid.status = 202

@@ -29,7 +29,7 @@ from saas.pages import load_page_caller
 from saas.problems import ADMIN, problem_response
 from support.cookies import SESSION as STAFF_SESSION
 from tenancy.access import refuse_read_only
-from tenancy.context import org_context, reading_allowed_alone
+from tenancy.context import ReadingAllowedAlone, org_context
 
 WEBHOOK = re.compile(r"/webhooks/\w+")
 # Where a customer's token counts for nothing.
@@ -62,7 +62,8 @@ class AccessMiddleware:
             request.profile = from_facts(passage.facts, request.claims)
         headers = rate_limit_headers(passage.decision, limit)
         if passage.decision.allowed:
-            with reading_allowed_alone() as request.read_only_from_now_on:
+            with ReadingAllowedAlone() as reading:
+                request.read_only_from_now_on = reading.from_now_on
                 response = self.get_response(request)
         else:
             response = problem_response(request, RateLimited(passage.decision.retry_after))

@@ -4,10 +4,12 @@ import os
 from django.conf import settings
 from django.contrib.staticfiles.storage import staticfiles_storage
 from django.core import checks
+from django.core.cache import close_caches
 from django.core.exceptions import ImproperlyConfigured
 from django.core.management.base import SystemCheckError
+from django.core.signals import request_finished, request_started
 from django.core.wsgi import get_wsgi_application
-from django.db import OperationalError, connections
+from django.db import OperationalError, connections, reset_queries
 
 from saas.checks import SETTINGS
 from tenancy.database import verify_runtime_role
@@ -43,4 +45,8 @@ logging.captureWarnings(True)
 logging._srcfile = None  # type: ignore[attr-defined]
 logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
 application = get_wsgi_application()
+# Of what Django does before and after each request, what does nothing here: queries are recorded in DEBUG alone, and
+# connections to Redis are kept.
+request_started.disconnect(reset_queries)
+request_finished.disconnect(close_caches)
 refuse_unsafe_start()

@@ -5,7 +5,7 @@ import logging
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
-from typing import Any, ParamSpec, TypeVar, cast
+from typing import Any, ParamSpec, Self, TypeVar, cast
 from uuid import UUID
 
 import psycopg
@@ -121,25 +121,28 @@ def find_in_context(organization_id: UUID, find: OneRow[Any, R], **values: Any) 
     if _current.get() is not None or connections[DEFAULT_DB_ALIAS].in_atomic_block:
         with org_context(organization_id):
             return find(**values)
-    signed = _signed(organization_id, using=DEFAULT_DB_ALIAS)
-    with refusing_planted(DEFAULT_DB_ALIAS):
-        return find.after(First(SET_CONTEXT, ("org", *signed)), **values)
+    first = First(SET_CONTEXT, ("org", *_signed(organization_id, using=DEFAULT_DB_ALIAS)))
+    try:
+        return find.after(first, **values)
+    except DatabaseError as error:
+        _refuse_planted(DEFAULT_DB_ALIAS, error)
+        raise
 
 
-@contextmanager
-def reading_allowed_alone() -> Iterator[Callable[[], None]]:
-    """Yields a function that makes PostgreSQL refuse every write until the end: in what is open, and what follows."""
-    token = _reads_only.set(False)
+class ReadingAllowedAlone:
+    """Inside of it, `from_now_on()` makes PostgreSQL refuse every write until the end: in what is open, and what follows."""
 
-    def from_now_on() -> None:
+    def __enter__(self) -> Self:
+        self._token = _reads_only.set(False)
+        return self
+
+    def from_now_on(self) -> None:
         _reads_only.set(True)
         if connections[DEFAULT_DB_ALIAS].in_atomic_block:
             _read_only(DEFAULT_DB_ALIAS)
 
-    try:
-        yield from_now_on
-    finally:
-        _reads_only.reset(token)
+    def __exit__(self, *failure: object) -> None:
+        _reads_only.reset(self._token)
 
 
 def stream_in_context(organization_id: UUID, chunks: Callable[[], Iterable[T]]) -> Iterator[T]:
@@ -165,24 +168,22 @@ def _set(using: str, organization_id: str, proof: str) -> None:
 
 def set_context(using: str, kind: str, subject: str, proof: str) -> None:
     """Name whom the open transaction is for. Raises PlantedStatement."""
-    connection = cast(DatabaseWrapper, connections[using])
-    with refusing_planted(using):
-        connection.execute_first(SET_CONTEXT, (kind, subject, proof))
-
-
-@contextmanager
-def refusing_planted(using: str) -> Iterator[None]:
-    """Raises PlantedStatement for what SET_CONTEXT says of it."""
     try:
-        yield
+        cast(DatabaseWrapper, connections[using]).execute_first(SET_CONTEXT, (kind, subject, proof))
     except DatabaseError as error:
-        planted = error.__cause__
-        if not isinstance(planted, psycopg.Error) or planted.sqlstate != PLANTED_STATE:
-            raise
-        _end(connections[using], planted.diag.message_detail)
-        PLANTED.inc()
-        logger.error("a statement was prepared by SQL, as only injected SQL does; its connection is closed")
-        raise PlantedStatement("a statement was planted on this connection") from error
+        _refuse_planted(using, error)
+        raise
+
+
+def _refuse_planted(using: str, error: DatabaseError) -> None:
+    """Raises PlantedStatement if SET_CONTEXT says so."""
+    planted = error.__cause__
+    if not isinstance(planted, psycopg.Error) or planted.sqlstate != PLANTED_STATE:
+        return
+    _end(connections[using], planted.diag.message_detail)
+    PLANTED.inc()
+    logger.error("a statement was prepared by SQL, as only injected SQL does; its connection is closed")
+    raise PlantedStatement("a statement was planted on this connection") from error
 
 
 def _end(connection: Any, pid: str | None) -> None:

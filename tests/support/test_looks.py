@@ -19,7 +19,7 @@ from accounts.services.members import set_support_allowed
 from accounts.tokens import SessionClaims
 from billing.pages import urls as billing_pages
 from saas.kit import clock
-from tenancy.context import org_context, reading_allowed_alone
+from tenancy.context import ReadingAllowedAlone, org_context
 from tenancy.models import SUPPORT_ORGANIZATION_ID
 from tests.accounts.asking import assert_refused
 from tests.conftest import Api
@@ -347,10 +347,10 @@ class TestReadingAllowedAlone:
     """PostgreSQL refuses what the door let pass."""
 
     def test_what_is_open_and_what_follows(self, alice):
-        with reading_allowed_alone() as from_now_on:
+        with ReadingAllowedAlone() as reading:
             with org_context(alice.organization_id):
                 User.objects.update(name="Before")
-                from_now_on()
+                reading.from_now_on()
                 with pytest.raises(InternalError, match="read-only"):
                     User.objects.update(name="After")
                 transaction.set_rollback(True)

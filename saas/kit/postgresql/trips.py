@@ -2,8 +2,7 @@
 (docs/performance.md). Each is a generator for a connection's `wait`."""
 
 import re
-from collections.abc import Generator, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 from functools import cache
 from itertools import count
@@ -25,10 +24,14 @@ class First:
 
 def begin_with(connection: Connection[Any], sql: str, parameters: Sequence[str]) -> Generator[Any, Any, None]:
     """BEGIN and a transaction's first statement."""
-    with _pipeline(connection.pgconn) as pgconn:
+    pgconn: Any = connection.pgconn
+    pgconn.enter_pipeline_mode()
+    try:
         pgconn.send_query_params(b"BEGIN", None)
         _send(pgconn, sql, parameters)
         results = yield from _results(pgconn)
+    finally:
+        _leave_pipeline(pgconn)
     _refuse_errors(connection, results)
 
 
@@ -43,7 +46,9 @@ def query_after(
     yield from cursor._start_query(sql)
     query = cursor._convert_query(sql, parameters)
     prepare, name = cursor._get_prepared(query)
-    with _pipeline(connection.pgconn) as pgconn:
+    pgconn: Any = connection.pgconn
+    pgconn.enter_pipeline_mode()
+    try:
         _send(pgconn, first.sql, first.parameters)
         if prepare is Prepare.SHOULD:
             pgconn.send_prepare(name, query.query, query.types)
@@ -52,6 +57,8 @@ def query_after(
         else:
             pgconn.send_query_prepared(name, query.params, query.formats)
         results = yield from _results(pgconn)
+    finally:
+        _leave_pipeline(pgconn)
     try:
         _refuse_errors(connection, results)
     except errors.Error:
@@ -65,15 +72,10 @@ def query_after(
     yield from connection._prepared.maintain_gen(connection)
 
 
-@contextmanager
-def _pipeline(pgconn: Any) -> Iterator[Any]:
-    pgconn.enter_pipeline_mode()
-    try:
-        yield pgconn
-    finally:
-        # A line that broke has no mode to leave.
-        if pgconn.status == pq.ConnStatus.OK:
-            pgconn.exit_pipeline_mode()
+def _leave_pipeline(pgconn: Any) -> None:
+    # A line that broke has no mode to leave.
+    if pgconn.status == pq.ConnStatus.OK:
+        pgconn.exit_pipeline_mode()
 
 
 def _send(pgconn: Any, sql: str, parameters: Sequence[str]) -> None:

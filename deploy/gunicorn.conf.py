@@ -7,6 +7,9 @@ port, then end the first: docs/deployment.md. (USR2 does not work with sockets o
 import os
 import shutil
 import tempfile
+import time
+from collections import deque
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -51,8 +54,54 @@ forwarded_allow_ips = ""
 control_socket_disable = True
 
 
+# Python computes with one thread at a time: 16 that all want to cost a fifth of the throughput (docs/performance.md).
+BUSY_AT_ONCE = 4
+# A request that takes longer waits for something: a password's hash, Stripe, a server that stands still.
+BUSY_SECONDS = 0.1
+
+
 class Worker(ThreadWorker):  # type: ignore[misc]
-    """Threads, as gunicorn's own; but whoever waits at the worker's socket when it stops is still served."""
+    """Threads, as gunicorn's own, of which a few are busy at a time and all of them may wait.
+
+    Whoever waits at the worker's socket when it stops is still served.
+    """
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.waiting: deque[Any] = deque()
+        # When each began, and in which pool. All of this happens in the main thread.
+        self.begun: dict[Any, tuple[float, ThreadPoolExecutor]] = {}
+
+    def get_thread_pool(self) -> ThreadPoolExecutor:
+        self.usual = ThreadPoolExecutor(BUSY_AT_ONCE)
+        # Apart, so that the usual threads, and their connections to PostgreSQL, are used again and again.
+        self.others = ThreadPoolExecutor(max(self.cfg.threads - BUSY_AT_ONCE, 1))
+        return self.usual
+
+    def enqueue_req(self, conn: Any) -> None:
+        self.waiting.append(conn)
+        self.begin()
+
+    def begin(self) -> None:
+        lately = time.monotonic() - BUSY_SECONDS
+        busy = sum(at > lately for at, _ in self.begun.values())
+        while self.waiting and busy < BUSY_AT_ONCE and len(self.begun) < self.cfg.threads:
+            usual = sum(pool is self.usual for _, pool in self.begun.values())
+            # Where gunicorn's own puts it.
+            self.tpool = self.usual if usual < BUSY_AT_ONCE else self.others
+            conn = self.waiting.popleft()
+            self.begun[conn] = time.monotonic(), self.tpool
+            busy += 1
+            super().enqueue_req(conn)
+
+    def finish_request(self, conn: Any, fs: Any) -> None:
+        del self.begun[conn]
+        super().finish_request(conn, fs)
+        self.begin()
+
+    def wait_for_and_dispatch_events(self, timeout: float) -> None:
+        super().wait_for_and_dispatch_events(min(timeout, BUSY_SECONDS) if self.waiting else timeout)
+        self.begin()
 
     def set_accept_enabled(self, enabled: bool) -> None:
         super().set_accept_enabled(enabled)

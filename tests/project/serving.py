@@ -11,7 +11,8 @@ from contextlib import closing, contextmanager
 from saas.launcher.processes import free_port
 from tests.project.launching import ROOT, eventually
 
-GUNICORN = [sys.executable, "-m", "gunicorn", "-c", "deploy/gunicorn.conf.py", "saas.wsgi:application"]
+CONFIGURATION = "deploy/gunicorn.conf.py"
+GUNICORN = [sys.executable, "-m", "gunicorn", "-c", CONFIGURATION, "saas.wsgi:application"]
 
 HOST = "app.example.com"
 # What production refuses to start without, but for STATIC_ROOT.

@@ -5,12 +5,15 @@ import os
 import re
 import signal
 import socket
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
 from saas.launcher.processes import free_port
-from tests.project.launching import eventually
-from tests.project.serving import PRODUCTION, running, start
+from tests.project.launching import ROOT, eventually
+from tests.project.serving import CONFIGURATION, PRODUCTION, Server, running, start
 
 LIVE_REQUESTS = re.compile(
     r'^django_http_responses_total_by_status_view_method_total\{.*view="health_live".*\} (\S+)$',
@@ -129,3 +132,63 @@ class TestStart:
             assert server.get("/health").status == 503
         assert "PostgreSQL can't be reached yet" in server.log.read_text()
         assert "secret-word" not in server.log.read_text()
+
+
+class TestThreads:
+    """Few are busy at a time, since Python computes with one at a time; all of them may wait."""
+
+    @pytest.fixture
+    def serve(self, tmp_path):
+        """Starts one worker. `patience` is how many seconds a request counts as busy."""
+        servers = []
+
+        def serve(patience):
+            configuration = tmp_path / "gunicorn.conf.py"
+            text = (ROOT / CONFIGURATION).read_text()
+            assert "\nBUSY_SECONDS = 0.1\n" in text
+            configuration.write_text(f"{text}\nBUSY_SECONDS = {patience}\n")
+            command = [
+                sys.executable,
+                "-m",
+                "gunicorn",
+                "-c",
+                configuration,
+                "tests.project.busy:application",
+            ]
+            port = free_port()
+            environment = {**os.environ, "WEB_WORKERS": "1", "WEB_THREADS": "16", "PORT": str(port)}
+            with (tmp_path / "log").open("w") as log:
+                process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=log, stderr=log)
+            servers.append(process)
+            server = Server(process, port, tmp_path / "log")
+            assert eventually(lambda: self.is_up(server)), (tmp_path / "log").read_text()
+            return server
+
+        yield serve
+        for process in servers:
+            process.terminate()
+            process.wait(60)
+
+    def is_up(self, server):
+        try:
+            return server.get("/0").status == 200
+        except OSError:
+            return False
+
+    def seen(self, server, path, count):
+        with ThreadPoolExecutor(count) as pool:
+            return [int(each.body) for each in pool.map(lambda _: server.get(path), range(count))]
+
+    def test_few_are_busy(self, serve):
+        assert max(self.seen(serve(60), "/0.05", 40)) == 4
+
+    def test_all_may_wait_and_others_go_past_them(self, serve):
+        server = serve(0.1)
+        with ThreadPoolExecutor(1) as pool:
+            waiting = pool.submit(self.seen, server, "/8", 12)
+            assert eventually(lambda: int(server.get("/0").body) == 13)
+            assert not waiting.done()
+            assert max(waiting.result()) >= 12
+
+    def test_more_than_there_are_threads_are_served_in_turn(self, serve):
+        assert max(self.seen(serve(0.1), "/1", 40)) == 16

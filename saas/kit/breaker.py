@@ -36,6 +36,7 @@ class Breaker:
         self._on_change = on_change
         self._lock = threading.Lock()
         self._failures = 0
+        self._failed_at: float | None = None
         self._open_until = 0.0
         self._is_probing = False
 
@@ -46,6 +47,10 @@ class Breaker:
         if self._failures >= self._failures_to_open and self._clock() < self._open_until:
             return State.OPEN
         return State.HALF_OPEN
+
+    def failed_within(self, seconds: float) -> bool:
+        """Whether a call failed in the last `seconds`, whatever became of later ones."""
+        return self._failed_at is not None and self._clock() < self._failed_at + seconds
 
     def enter(self) -> bool:
         """Ask to make a call; raises CircuitOpen. The answer, whether it is a probe, goes to `leave`."""
@@ -78,6 +83,7 @@ class Breaker:
                 self._on_change(is_closed)
 
     def _record_failure(self, before: State) -> None:
+        self._failed_at = self._clock()
         # Stragglers from before the opening must not push the reopening further away.
         if before is State.OPEN:
             return

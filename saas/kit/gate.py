@@ -14,6 +14,7 @@ from ipaddress import IPv6Address, ip_address, ip_network
 from pathlib import Path
 from uuid import UUID
 
+from saas.kit import redis
 from saas.kit.rate_limits import WINDOW_LUA, Decision, Limit, local_hit, rate_key, redis_decision, window_args
 from saas.kit.redis import RedisUnavailable, Script, call
 
@@ -41,16 +42,16 @@ class Passage:
 def check(*, limit: Limit, tag: str, sid: str | None = None, jti: str | None = None) -> Passage:
     """Count a request against a limit and look its session up. `tag` is a `user_tag` or an `address_tag`.
 
-    Never raises for Redis: while it is away this process counts, and the caller asks PostgreSQL.
+    Never raises for Redis: while it is away this process counts, and the caller asks PostgreSQL. So it does for a while
+    after, since what was revoked meanwhile may not have reached Redis, which may still hold facts from before.
     """
     keys, args = _keys(limit, tag, sid, jti), window_args(limit)
     try:
-        reply = call(lambda redis: GATE(redis, keys, args), name="gate")
+        reply = call(partial(GATE, keys=keys, args=args), name="gate")
     except RedisUnavailable:
         return Passage(local_hit(limit, tag), revoked=False, facts=None, redis_answered=False)
-    return Passage(
-        redis_decision(limit, reply), revoked=bool(reply[3]), facts=reply[4] or None, redis_answered=True
-    )
+    facts = None if redis.breaker.failed_within(TOMBSTONE_SECONDS) else reply[4] or None
+    return Passage(redis_decision(limit, reply), revoked=bool(reply[3]), facts=facts, redis_answered=True)
 
 
 def _keys(limit: Limit, tag: str, sid: str | None, jti: str | None) -> list[str]:
@@ -75,7 +76,7 @@ def remember_facts(tag: str, sid: str, facts: bytes, seconds: int = FACTS_SECOND
     if not 0 < seconds <= FACTS_SECONDS:
         raise ValueError(f"facts are kept for at most {FACTS_SECONDS} s")
     # NX also leaves older facts alone: refreshed for ever, they could outlive a revocation that was missed.
-    call(lambda redis: redis.set(_facts_key(tag, sid), facts, ex=seconds, nx=True), name="remember_facts")
+    call(lambda client: client.set(_facts_key(tag, sid), facts, ex=seconds, nx=True), name="remember_facts")
 
 
 def forget_facts(tag: str, sids: Iterable[str]) -> None:

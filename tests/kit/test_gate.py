@@ -16,6 +16,7 @@ from saas.kit.gate import (
 )
 from saas.kit.rate_limits import MINUTE, Limit
 from saas.kit.redis import RedisUnavailable
+from tests.project.launching import eventually
 
 LIMIT = Limit("authenticated", 3, per=MINUTE)
 ALICE = user_tag(UUID(int=1), "0190f3a2-alice")
@@ -115,6 +116,18 @@ class TestFacts:
         remember_facts(ALICE, "s1", b"newer")
         assert look().facts == b"facts"
         assert redis.ttl(f"{ALICE}:facts:s1") <= 5
+
+    def test_after_a_failure_none_are_believed_for_a_minute(self, server, redis, clock):
+        """What was revoked meanwhile may not have reached Redis."""
+        remember_facts(ALICE, "s1", b"facts")
+        server.freeze()
+        assert not look().redis_answered
+        server.thaw()
+        assert eventually(lambda: look().redis_answered)
+        redis.set(f"{ALICE}:facts:s1", b"facts")
+        assert look().facts is None
+        clock.now += 61
+        assert look().facts == b"facts"
 
     def test_a_slow_reader_cannot_put_forgotten_facts_back(self, redis):
         assert look().facts is None

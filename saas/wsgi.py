@@ -12,6 +12,7 @@ from django.core.wsgi import get_wsgi_application
 from django.db import OperationalError, connections, reset_queries
 
 from saas.checks import SETTINGS
+from saas.kit.http import Utf8Request
 from tenancy.database import verify_runtime_role
 
 logger = logging.getLogger(__name__)
@@ -45,6 +46,7 @@ logging.captureWarnings(True)
 logging._srcfile = None  # type: ignore[attr-defined]
 logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
 application = get_wsgi_application()
+application.request_class = Utf8Request
 # Of what Django does before and after each request, what does nothing here: queries are recorded in DEBUG alone, and
 # connections to Redis are kept.
 request_started.disconnect(reset_queries)

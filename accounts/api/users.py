@@ -68,7 +68,8 @@ class Me(ViewSet):
     def partial_update(self, request: Request) -> Response:
         """JSON merge patch (RFC 7396). A new `email` counts once the link that is mailed there is used."""
         changes = read(ProfileChange, request)
-        user = update_profile(user_id=caller_of(request).user_id, changes=changes)
+        caller = caller_of(request)
+        user = update_profile(user_id=caller.user_id, session_id=caller.session_id, changes=changes)
         return _profile(user, status=202 if user.pending_email and "email" in changes else 200)
 
 

@@ -23,11 +23,12 @@ from saas.kit.pages import Form, page, see_other
 @page("GET", "POST", works_read_only=True)
 def profile(request: Request) -> HttpResponse:
     person: Any = request.person
+    caller: Any = request.caller
     before = {"name": person.name, "locale": person.locale, "timezone": person.timezone}
     form = Form(request, ProfileChange, values=before)
     if request.method == "POST":
         with form.refusals():
-            changed = update_profile(user_id=person.id, changes=form.read())
+            changed = update_profile(user_id=person.id, session_id=caller.session_id, changes=form.read())
             with translation.override(changed.locale):
                 messages.success(request, _("Your profile is saved."))
             return see_other("account")

@@ -18,10 +18,11 @@ from saas.kit.pages import Form, page, see_other
 @page("GET", "POST", works_read_only=True)
 def email(request: Request) -> HttpResponse:
     person: Any = request.person
+    caller: Any = request.caller
     form = Form(request, EmailChange)
     if request.method == "POST":
         with form.refusals():
-            changed = update_profile(user_id=person.id, changes=form.read())
+            changed = update_profile(user_id=person.id, session_id=caller.session_id, changes=form.read())
             if changed.pending_email:
                 text = _("A link is on its way to %(email)s. Your address changes once you open it.")
                 messages.info(request, text % {"email": changed.pending_email})

@@ -50,9 +50,9 @@ class UnfitSuccessor(DomainError):
 
 
 @transaction.atomic
-def update_profile(*, user_id: UUID, changes: dict[str, Any]) -> User:
+def update_profile(*, user_id: UUID, session_id: UUID, changes: dict[str, Any]) -> User:
     """A new `email` counts once the link that is mailed there is used. Raises RateLimited, or InvalidToken if the
-    person was removed meanwhile."""
+    person was removed meanwhile, or their session ended."""
     email = changes.get("email")
     changes = {name: value for name, value in changes.items() if name != "email"}
     user = (
@@ -61,7 +61,8 @@ def update_profile(*, user_id: UUID, changes: dict[str, Any]) -> User:
         .filter(id=user_id)
         .first()
     )
-    if user is None:
+    # Under the row's lock: a new password may have ended the session since the request began.
+    if user is None or not Session.objects.filter(id=session_id, revoked_at=None).exists():
         raise InvalidToken
     for name, value in changes.items():
         setattr(user, name, value)

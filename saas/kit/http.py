@@ -6,8 +6,10 @@ from ipaddress import IPv6Address, ip_address
 from typing import Any
 
 from django.conf import settings
+from django.core.handlers.wsgi import WSGIRequest
 from django.http import HttpRequest
 from django.http.response import HttpResponseBase
+from django.utils.http import parse_header_parameters
 
 WITH_PORT = re.compile(r"\[(?P<six>[^\]]*)\](?::\d+)?|(?P<four>[\d.]+):\d+")
 # Where a server does not say (it listens on a UNIX socket): all such clients count as one.
@@ -35,6 +37,20 @@ class Request(HttpRequest):
     # Django's, with what pages say on the next one.
     _messages: Any
     read_only_from_now_on: Callable[[], None]
+
+
+class Utf8Request(WSGIRequest):
+    """A request whose text is UTF-8, whatever its Content-Type says.
+
+    Django would decode the address with its `charset`, before any middleware: `hex` or `idna` raise there.
+    """
+
+    def _set_content_type_params(self, meta: dict[str, Any]) -> None:
+        try:
+            self.content_type, self.content_params = parse_header_parameters(meta.get("CONTENT_TYPE", ""))
+        except (LookupError, ValueError):
+            self.content_type, self.content_params = "", {}
+            meta["CONTENT_TYPE"] = ""
 
 
 def add_headers(response: HttpResponseBase, headers: Mapping[str, str]) -> None:

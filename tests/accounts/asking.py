@@ -6,7 +6,7 @@ from django.db import connection, connections
 from django.test.utils import CaptureQueriesContext
 from django.urls import URLPattern
 
-CONTEXT = "SELECT set_config("
+CONTEXT = "SELECT tenancy.set_context("
 
 
 def assert_refused(response, status, code):

@@ -48,6 +48,22 @@ class TestServer:
         assert [text.split()[1] for text in texts[:3]] == ["200", "404", "200"]
         assert json.loads(texts[3])["status"] == "ok"
 
+    @pytest.mark.parametrize("charset", ["hex", "undefined", "idna", "rot13", "utf-16", "no-such", '"'])
+    def test_a_charset_is_not_asked_to_decode_the_address(self, server, charset):
+        answer = server.get("/plans?x=1", **{"Content-Type": f"text/plain; charset={charset}"})
+        assert (answer.status, json.loads(answer.body)["code"]) == (404, "not_found")
+        assert "RateLimit" in answer.headers
+
+    @pytest.mark.parametrize(
+        "value", ["application/json; x*=undefined''%41", "application/json; x*=hex''%4", "a/b; charset*0=hex"]
+    )
+    def test_nor_are_those_of_its_other_parameters(self, server, value):
+        head = (
+            f"POST /auth/login?x=1 HTTP/1.1\r\nHost: localhost\r\nContent-Type: {value}\r\nContent-Length: 2"
+        )
+        status, answer = server.send(f"{head}\r\n\r\n{{}}".encode())
+        assert (status, answer["code"]) in ((415, "unsupported_media_type"), (422, "validation_failed"))
+
     def test_a_client_that_plays_a_proxy_does_not_become_this_machine(self, server):
         assert server.get("/metrics").status == 200
         assert server.get("/metrics", **{"X-Forwarded-For": "127.0.0.1"}).status == 404

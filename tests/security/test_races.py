@@ -6,8 +6,10 @@ from uuid import UUID
 import pytest
 
 from accounts.links import make_link, state_of
+from tests.accounts.asking import is_waiting
 from tests.conftest import PASSWORD, make_member
 from tests.faults.test_revocation import call
+from tests.project.launching import eventually
 from tests.project.test_gunicorn import running
 
 ROUNDS = 5
@@ -158,3 +160,18 @@ def test_one_address_that_registers_and_is_invited_at_once_has_one_account(web, 
         "AND NOT EXISTS (SELECT FROM accounts_user u WHERE u.organization_id = o.id)"
     )
     assert owner_connection.execute(empty).fetchone() == (0,)
+
+
+def test_a_session_that_a_new_password_ends_changes_no_address_any_more(web, alice, owner_connection):
+    """A change that began before, and waited for the person's row meanwhile."""
+    thief = {"email": "thief@evil.example", "name": "Thief"}
+    with ThreadPoolExecutor(1) as pool:
+        with owner_connection.transaction():
+            owner_connection.execute("SELECT FROM accounts_user WHERE id = %s FOR UPDATE", [alice.user.id])
+            change = pool.submit(call, web, "PATCH", "/users/me", alice.access_token, thief)
+            assert eventually(lambda: is_waiting(owner_connection))
+            owner_connection.execute("UPDATE accounts_session SET revoked_at = now()")
+        status, answer = change.result()
+    assert (status, answer["code"]) == (401, "invalid_token")
+    found = owner_connection.execute("SELECT pending_email, name FROM accounts_user").fetchall()
+    assert found == [("", "Alice")]

@@ -20,8 +20,8 @@ pytestmark = pytest.mark.soak
 BEFORE, DURING, AFTER = 3, 6, 3
 # The first requests of a worker take longer than all others.
 WARM = 300
-# Two calls that wait as long as they may: what each request would take without the breaker.
-TWO_WAITS = 2 * SOCKET_TIMEOUT
+# So that no wait for Redis is within the p95, however short that was before on a quiet machine.
+LESS_THAN_A_WAIT = SOCKET_TIMEOUT / 2
 FAILURES_UNTIL_OPEN = 3
 FAILURES_UNTIL_BLOCKED = 5
 
@@ -113,7 +113,7 @@ def test_customers_notice_nothing(stack, fault):
     # Each worker asks until it knows, with whom it has at that moment, and then once a second.
     assert waited <= WORKERS * (FAILURES_UNTIL_OPEN + 1 + mended - broke) + mix.size
     reads = mix.since(began, broke, "read"), mix.since(broke + 1, mended, "read")
-    assert p95(reads[1]) <= max(2 * p95(reads[0]), TWO_WAITS)
+    assert p95(reads[1]) <= max(2 * p95(reads[0]), LESS_THAN_A_WAIT)
     # Without Redis each process counts by itself.
     assert 0 < guesses.count(401) <= WORKERS * FAILURES_UNTIL_BLOCKED
     assert guesses[-1] == 429

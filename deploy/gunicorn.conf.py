@@ -55,7 +55,7 @@ control_socket_disable = True
 
 
 # Python computes with one thread at a time: 16 that all want to cost a fifth of the throughput (docs/performance.md).
-BUSY_AT_ONCE = 4
+BUSY_AT_ONCE = min(4, threads)
 # A request that takes longer waits for something: a password's hash, Stripe, a server that stands still.
 BUSY_SECONDS = 0.1
 

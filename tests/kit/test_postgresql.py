@@ -1,13 +1,23 @@
 """A kept connection is looked at before a request, and asked only if there is a reason to doubt it."""
 
 import select
+import signal
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import UTC, datetime
 
 import psycopg
 import pytest
-from django.db import DataError, OperationalError, ProgrammingError, connection, connections, transaction
+from django.db import (
+    DataError,
+    InternalError,
+    NotSupportedError,
+    OperationalError,
+    ProgrammingError,
+    connection,
+    connections,
+    transaction,
+)
 from django.db.backends.postgresql import base
 from django.test.utils import CaptureQueriesContext
 from prometheus_client import REGISTRY
@@ -141,6 +151,22 @@ def new_connection():
     connection.close()
 
 
+@contextmanager
+def an_end():
+    """An error in place of a loop that never ends."""
+
+    def end(*_):
+        raise AssertionError("It does not end.")
+
+    before = signal.signal(signal.SIGALRM, end)
+    signal.alarm(10)
+    try:
+        yield
+    finally:
+        signal.alarm(0)
+        signal.signal(signal.SIGALRM, before)
+
+
 class TestExecuteFirst:
     @pytest.mark.parametrize("threshold", [5, None])
     def test_it_begins_and_executes_in_one_round_trip(self, new_connection, tmp_path, threshold):
@@ -199,6 +225,17 @@ class TestExecuteFirst:
         with transaction.atomic():
             connection.execute_first(CONTEXT, ("a", "b"))
             assert settings_in_force() == ("a", "b")
+
+    @pytest.mark.parametrize(("value", "error"), [("a\0b", DataError), ("\ud800", UnicodeEncodeError)])
+    def test_a_value_that_is_no_text_is_refused_and_the_connection_goes_on(self, pid, value, error):
+        with pytest.raises(error), transaction.atomic():
+            connection.execute_first(CONTEXT, (value, "b"))
+        assert connection.fetch_one("SELECT pg_backend_pid()", []) == (pid,)
+
+    def test_copy_is_refused(self, new_connection):
+        connection.ensure_connection()
+        with pytest.raises(NotSupportedError), transaction.atomic(), an_end():
+            connection.execute_first("COPY (SELECT 1) TO STDOUT", ())
 
     def test_a_pool_hands_connections_from_thread_to_thread(self, pooled):
         def visit(number):
@@ -308,6 +345,42 @@ class TestFetchOneAfter:
     def test_inside_a_transaction_it_is_refused(self):
         with transaction.atomic(), pytest.raises(transaction.TransactionManagementError):
             self.fetch()
+
+    def test_in_one_that_django_knows_nothing_of_too(self):
+        with connection.cursor() as cursor:
+            cursor.execute("BEGIN")
+        with pytest.raises(InternalError):
+            self.fetch()
+        assert settings_in_force() == (None, None)
+
+    def test_without_autocommit_it_is_refused(self):
+        connection.set_autocommit(False)
+        with pytest.raises(InternalError):
+            self.fetch()
+        assert settings_in_force() == (None, None)
+
+    def test_a_nul_is_refused_and_the_connection_goes_on(self, pid):
+        with pytest.raises(DataError):
+            self.fetch(first="a\0b")
+        assert connection.fetch_one("SELECT pg_backend_pid()", []) == (pid,)
+        assert self.fetch() == ("a", 7)
+
+    @pytest.mark.parametrize("query", ["COPY (SELECT 1) TO STDOUT", "SELECT %s::int"])
+    def test_copy_is_refused(self, query):
+        first = First("COPY (SELECT 1) TO STDOUT", ()) if "%s" in query else First(CONTEXT, ("a", "b"))
+        with pytest.raises(NotSupportedError), an_end():
+            connection.fetch_one_after(first, query, [7] if "%s" in query else [])
+        connection.close_if_unusable_or_obsolete()
+        assert self.fetch() == ("a", 7)
+
+    def test_what_is_prepared_right_after_an_error_stays(self):
+        connection.ensure_connection()
+        connection.connection.prepare_threshold = 0
+        assert self.fetch() == ("a", 7)
+        with pytest.raises(DataError):
+            self.fetch("SELECT 1 / %s::int", 0)
+        for _ in range(3):
+            assert self.fetch() == ("a", 7)
 
     @pytest.mark.parametrize("uses", [0, 5, 20])
     def test_an_error_is_raised_as_ever_and_the_connection_goes_on(self, uses):

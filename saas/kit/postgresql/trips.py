@@ -13,6 +13,11 @@ from psycopg import Connection, Cursor, errors, generators, pq
 # What psycopg's cursors know of prepared statements, and tell nobody: this asks them, so that both use the same ones.
 from psycopg._preparing import Prepare
 
+PIPELINE_SYNC = pq.ExecStatus.PIPELINE_SYNC
+COPIES = (pq.ExecStatus.COPY_OUT, pq.ExecStatus.COPY_IN, pq.ExecStatus.COPY_BOTH)
+# A connection that is closed is UNKNOWN: what is sent on it is an error that says so.
+OUTSIDE_A_TRANSACTION = (pq.TransactionStatus.IDLE, pq.TransactionStatus.UNKNOWN)
+
 
 @dataclass(frozen=True, slots=True)
 class First:
@@ -24,11 +29,12 @@ class First:
 
 def begin_with(connection: Connection[Any], sql: str, parameters: Sequence[str]) -> Generator[Any, Any, None]:
     """BEGIN and a transaction's first statement."""
+    encoded = _encoded(parameters)
     pgconn: Any = connection.pgconn
     pgconn.enter_pipeline_mode()
     try:
         pgconn.send_query_params(b"BEGIN", None)
-        _send(pgconn, sql, parameters)
+        _send(pgconn, sql, encoded)
         results = yield from _results(pgconn)
     finally:
         _leave_pipeline(pgconn)
@@ -43,13 +49,17 @@ def query_after(
     Without BEGIN and COMMIT: statements between two syncs are one transaction (PostgreSQL's manual, 54.2.4).
     """
     connection: Any = cursor.connection
+    encoded = _encoded(first.parameters)
+    # Without autocommit this begins a transaction.
     yield from cursor._start_query(sql)
+    pgconn: Any = connection.pgconn
+    if pgconn.transaction_status not in OUTSIDE_A_TRANSACTION:
+        raise errors.ActiveSqlTransaction("What goes first would stay in force in the open transaction.")
     query = cursor._convert_query(sql, parameters)
     prepare, name = cursor._get_prepared(query)
-    pgconn: Any = connection.pgconn
     pgconn.enter_pipeline_mode()
     try:
-        _send(pgconn, first.sql, first.parameters)
+        _send(pgconn, first.sql, encoded)
         if prepare is Prepare.SHOULD:
             pgconn.send_prepare(name, query.query, query.types)
         if prepare is Prepare.NO:
@@ -64,6 +74,8 @@ def query_after(
     except errors.Error:
         # As after a rollback, which a transaction without BEGIN does not need: a plan may be what failed.
         connection._prepared.clear()
+        # At once: after the next query it would also drop what that one prepares.
+        yield from connection._prepared.maintain_gen(connection)
         raise
     if (key := connection._prepared.maybe_add_to_cache(query, prepare, name)) is not None:
         connection._prepared.validate(key, prepare, name, results[-1:])
@@ -78,9 +90,18 @@ def _leave_pipeline(pgconn: Any) -> None:
         pgconn.exit_pipeline_mode()
 
 
-def _send(pgconn: Any, sql: str, parameters: Sequence[str]) -> None:
+def _encoded(parameters: Sequence[str]) -> list[bytes]:
+    """Before anything is sent: an error in a pipeline that has begun ends the connection."""
+    encoded = [value.encode() for value in parameters]
+    for value in encoded:
+        if b"\0" in value:  # libpq would send what is before it.
+            raise errors.DataError("PostgreSQL text fields cannot contain NUL (0x00) bytes")
+    return encoded
+
+
+def _send(pgconn: Any, sql: str, parameters: list[bytes]) -> None:
     # Not prepared: psycopg deallocates all that is, its own or not, after each rollback.
-    pgconn.send_query_params(_numbered(sql), [value.encode() for value in parameters])
+    pgconn.send_query_params(_numbered(sql), parameters)
 
 
 @cache
@@ -99,8 +120,12 @@ def _results(pgconn: Any) -> Generator[Any, Any, list[Any]]:
         result = yield from generators.fetch(pgconn)
         if result is None:  # It stands between two statements.
             continue
-        if result.status == pq.ExecStatus.PIPELINE_SYNC:
+        status = result.status
+        if status == PIPELINE_SYNC:
             return results
+        if status in COPIES:  # libpq would say so again for ever, and no pipeline gets out of it.
+            pgconn.finish()
+            raise errors.NotSupportedError("COPY cannot be used in pipeline mode")
         results.append(result)
 
 

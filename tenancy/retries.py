@@ -4,8 +4,8 @@ import asyncio
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import timedelta
-from typing import Any
+from datetime import datetime, timedelta
+from typing import Any, LiteralString
 
 import psycopg
 from procrastinate import BaseRetryStrategy, RetryDecision
@@ -23,6 +23,17 @@ MAX_ATTEMPTS = 78
 QUEUEING_LOCK_CONSTRAINT = "procrastinate_jobs_queueing_lock_idx_v1"
 SECONDS_BETWEEN_NOTES = 1.0
 NOTES = 10
+# Of this try alone: once its end is noted, or a worker that looked dead has lost it, the job may be another's.
+FINISH: LiteralString = """
+    SELECT procrastinate_finish_job_v1(own.id, %(status)s, %(delete_job)s)
+    FROM (SELECT id FROM procrastinate_jobs WHERE id = %(job_id)s AND status = 'doing' AND attempts = %(attempts)s
+          AND (worker_id = %(worker_id)s OR worker_id IS NULL) FOR UPDATE) own
+"""
+RETRY: LiteralString = """
+    SELECT procrastinate_retry_job_v2(own.id, %(retry_at)s, %(priority)s, %(queue)s, %(lock)s)
+    FROM (SELECT id FROM procrastinate_jobs WHERE id = %(job_id)s AND status = 'doing' AND attempts = %(attempts)s
+          AND (worker_id = %(worker_id)s OR worker_id IS NULL) FOR UPDATE) own
+"""
 
 # By PostgreSQL's clock it is decided when a job is due: by a worker's that is slow, all tries would be over at once.
 queue_clock = clock.ServerClock()
@@ -61,16 +72,24 @@ class Queue(JobManager):
             raise AlreadyEnqueued from error
 
     async def finish_job(self, job: Job, status: Status, delete_job: bool) -> None:
-        await self._note(super().finish_job, job, status=status, delete_job=delete_job)
+        await self._note(FINISH, job, status=status.value, delete_job=delete_job)
 
-    async def retry_job(self, job: Job, *args: Any, **options: Any) -> None:
+    async def retry_job(
+        self,
+        job: Job,
+        retry_at: datetime | None = None,
+        priority: int | None = None,
+        queue: str | None = None,
+        lock: str | None = None,
+    ) -> None:
+        new = {"priority": priority, "queue": queue, "lock": lock}
         try:
-            await self._note(super().retry_job, job, *args, **options)
+            await self._note(RETRY, job, retry_at=retry_at or queue_clock.now(), **new)
         except UniqueViolation:
             # Another one waits under its queueing lock, and does what this one was to do.
             await self.finish_job(job, Status.ABORTED, delete_job=True)
 
-    async def _note(self, note: Any, job: Job, *args: Any, **options: Any) -> None:
+    async def _note(self, note: LiteralString, job: Job, **arguments: Any) -> None:
         """The worker lives on after this, so nobody would take its job for stalled: one try is not enough.
 
         Should PostgreSQL be away for longer, the heartbeat ends the worker.
@@ -78,7 +97,9 @@ class Queue(JobManager):
         for left in reversed(range(NOTES)):
             try:
                 with _taken_lock_told():
-                    await note(job, *args, **options)
+                    await self.connector.execute_query_async(
+                        note, job_id=job.id, worker_id=job.worker_id, attempts=job.attempts, **arguments
+                    )
                 return
             except UniqueViolation:
                 raise

@@ -1,4 +1,4 @@
-"""A gunicorn worker that gets no more memory, and is killed for it as the kernel does: the others go on."""
+"""A gunicorn worker that gets no more address space, and is killed as the kernel does in the end: the others go on."""
 
 import os
 import resource

@@ -1,6 +1,6 @@
-"""What PostgreSQL says of a connection's role and of a violated constraint."""
+"""What PostgreSQL says of a connection's role, of the time and of a violated constraint."""
 
-from typing import Any
+from typing import Any, cast
 
 from django.core.exceptions import ImproperlyConfigured
 from django.db import DEFAULT_DB_ALIAS, IntegrityError, connections
@@ -39,6 +39,13 @@ def refuse_unsafe_role(sender: Any, connection: DatabaseWrapper, **kwargs: Any) 
 def verify_runtime_role() -> None:
     """Connect as the web's role; raises UnsafeDatabaseRole, or OperationalError if PostgreSQL can't be reached."""
     connections[DEFAULT_DB_ALIAS].ensure_connection()
+
+
+def database_time() -> float:
+    """PostgreSQL's clock, in Unix seconds: one for all processes, whatever became of theirs."""
+    connection = cast(DatabaseWrapper, connections[DEFAULT_DB_ALIAS])
+    [seconds] = connection.fetch_one("SELECT extract(epoch FROM clock_timestamp())::float8", []) or ()
+    return cast(float, seconds)
 
 
 def violated_constraint(error: IntegrityError) -> str | None:

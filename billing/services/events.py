@@ -19,7 +19,7 @@ from billing.state import Snapshot, order_key
 from saas.kit import clock
 from saas.kit.errors import MalformedRequest
 from tenancy.context import org_context
-from tenancy.database import violated_constraint
+from tenancy.database import database_time, violated_constraint
 from tenancy.jobs import defer, defer_once
 from tenancy.models import SUPPORT_ORGANIZATION_ID, Organization
 
@@ -209,7 +209,7 @@ def _fetch_if_possible(facts: EventFacts, seconds: float) -> Fetched | None:
 def fetch(subscription_id: str, *, not_before: int = 0, seconds: float) -> Fetched:
     """A subscription as Stripe has it now. Raises what billing.stripe_client raises, or UnknownPrice."""
     # Asked later, known later: of two that cross each other the one that began later counts.
-    key = order_key(max(time.time(), not_before), "fetched")
+    key = order_key(max(database_time(), not_before), "fetched")
     subscription = stripe_client.fetch_subscription(subscription_id, seconds=seconds)
     return Fetched(
         read_subscription(subscription, key), id_of(subscription["customer"]), claims_of(subscription)

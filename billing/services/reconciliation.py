@@ -1,7 +1,6 @@
 """Compares our subscriptions with Stripe's, where the truth is."""
 
 import logging
-import time
 from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 from uuid import UUID
@@ -15,6 +14,7 @@ from billing.services.subscriptions import allowed, apply_to_subscription, lock_
 from billing.state import ENDED, Snapshot, order_key
 from saas.kit.errors import DomainError
 from tenancy.context import org_context
+from tenancy.database import database_time
 from tenancy.models import Organization
 
 logger = logging.getLogger(__name__)
@@ -73,7 +73,7 @@ def reconcile(organization_id: UUID, *, fix: bool) -> Iterator[Drift]:
         ours = dict(Subscription.objects.exclude(status__in=ENDED).values_list("stripe_id", "status"))
     if customer is None or customer.stripe_id is None:
         return
-    key = order_key(time.time(), "fetched")
+    key = order_key(database_time(), "fetched")
     for theirs in stripe_client.subscriptions_of(customer.stripe_id):
         ours.pop(theirs["id"], None)
         if drift := _compare(organization_id, theirs, key, fix=fix):

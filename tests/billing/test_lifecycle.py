@@ -1,9 +1,11 @@
 """From the checkout to the cancellation, as a customer goes through it."""
 
+import time
 from datetime import datetime
 
 import pytest
 
+from billing.services.reconciliation import reconcile
 from billing.services.subscriptions import end_grace
 from billing.standin.errors import StripeFailure
 from tenancy.context import org_context
@@ -161,3 +163,30 @@ class TestGrace:
         with org_context(alice.organization_id):
             end_grace()
         assert organization_of(alice).access == "full"
+
+
+class TestClock:
+    @pytest.fixture
+    def an_hour_ahead(self, monkeypatch):
+        """Our machine's clock, not PostgreSQL's."""
+        now = time.time
+        with monkeypatch.context() as patch:
+            patch.setattr(time, "time", lambda: now() + 3600)
+            yield patch
+
+    @pytest.mark.parametrize("how", ["events", "reconciliation"])
+    def test_what_was_learned_while_it_was_ahead_does_not_outlive_newer_news(
+        self, stripe, alice, an_hour_ahead, how
+    ):
+        subscription = stripe.subscribe(alice)
+        stripe.book.end_trial(subscription, succeeds=True)
+        news = stripe.take_new()
+        if how == "events":
+            stripe.deliver(*news)
+        else:
+            assert list(reconcile(alice.organization_id, fix=True))
+        assert [row.status for row in subscriptions_of(alice)] == ["active"]
+        an_hour_ahead.undo()
+        stripe.book.renew(subscription, succeeds=False)
+        stripe.deliver_new()
+        assert [row.status for row in subscriptions_of(alice)] == ["past_due"]

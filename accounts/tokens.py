@@ -213,9 +213,12 @@ def verify_access_token(raw: str) -> Claims:
 @lru_cache(maxsize=REMEMBERED_TOKENS)
 def _verified(raw: str, ring: KeyRing) -> Claims:
     try:
-        return _claims(AccessToken(cast(Any, raw)).payload)
+        claims = _claims(AccessToken(cast(Any, raw)).payload)
     except (TokenError, TokenBackendError) as error:
         raise InvalidToken from error
+    if claims.generation is not None:
+        raise InvalidToken
+    return claims
 
 
 def verify_refresh_token(raw: str) -> Claims:
@@ -250,7 +253,7 @@ def _claims(payload: dict[str, Any]) -> Claims:
     if generation is not None and type(generation) is not int:
         raise InvalidToken
     try:
-        ids = {name: UUID(payload[name]) for name in ("user_id", "org_id", "sid", "jti")}
+        ids = {name: _uuid(payload[name]) for name in ("user_id", "org_id", "sid", "jti")}
     except ValueError as error:
         raise InvalidToken from error
     return Claims(
@@ -261,3 +264,11 @@ def _claims(payload: dict[str, Any]) -> Claims:
         exp=payload["exp"],
         generation=generation,
     )
+
+
+def _uuid(text: str) -> UUID:
+    """As we write it: Python takes `urn:uuid:`, braces and capitals too. Raises ValueError."""
+    value = UUID(text)
+    if str(value) != text:
+        raise ValueError(text)
+    return value

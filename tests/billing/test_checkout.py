@@ -211,11 +211,15 @@ class TestCheckout:
             "{0}@evil.example/",
             "{0}:1/",
             "{0}\\@evil.example",
+            "{0}:8443/",
             "{1}user@{2}/",
+            "{1}user:secret@{2}/",
+            "{1}evil.example@{2}/",
             "{0}%2eevil.example",
         ],
     )
     def test_addresses_that_only_look_like_ours_are_refused(self, stripe, alice, settings, url):
+        settings.PUBLIC_URL = "https://app.example.com"
         scheme, _, host = settings.PUBLIC_URL.partition("//")
         wrong = url.format(settings.PUBLIC_URL, f"{scheme}//", host)
         assert_field_errors(check_out(alice, success_url=wrong), ("#/success_url", "foreign_url"))

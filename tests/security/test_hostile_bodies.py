@@ -67,6 +67,20 @@ def test_what_is_no_json_is_refused(name, method, path, alice, bob, owner_connec
     assert state(owner_connection) == before
 
 
+def test_what_is_sent_is_decoded_once(alice, bob):
+    """A text that could be decoded again stays as it is, in a body and in a path."""
+    for text in ("%41%2541", "&amp;amp;", r"\u0041", "QQ=="):
+        body = json.dumps({"name": text})
+        assert send(alice, "patch", "/users/me", body).json()["name"] == text
+        assert alice.api.get("/users/me").json()["name"] == text
+    # The client decodes the path once, as a server does.
+    user = str(ids_of(bob)["user"])
+    encoded = "".join(f"%{ord(character):x}" for character in user)
+    for path, status in ((user, 200), (encoded, 200), (encoded.replace("%", "%25"), 404)):
+        answer = send(alice, "patch", f"/users/org/{path}", '{"role": "member"}')
+        assert answer.status_code == status, (path, answer.content)
+
+
 NAMES = [
     ("post", "/auth/register", "org", {"email": "new@new.example", "password": PASSWORD}),
     ("post", "/auth/register", "name", {"email": "new@new.example", "password": PASSWORD, "org": "New"}),

@@ -145,6 +145,9 @@ class TestHeader:
     def test_an_extension_marked_critical(self, forger, crit):
         assert_invalid(forger.with_header(crit=crit))
 
+    def test_an_extension_marked_critical_that_pyjwt_knows(self, forger):
+        assert_invalid(forger.with_header(b64=True, crit=["b64"]))
+
     def test_a_detached_or_unencoded_payload(self, forger):
         assert_invalid(forger.with_header(b64=False, crit=["b64"]))
 
@@ -227,8 +230,16 @@ class TestClaims:
         }
         assert_invalid(forger.with_claims(**{name: str(foreign[name])}))
 
-    @pytest.mark.parametrize("generation", ["1", 1.0, True, [1]])
-    def test_a_generation_that_is_none(self, forger, generation):
+    @pytest.mark.parametrize("name", ["user_id", "org_id", "sid", "jti"])
+    def test_an_id_that_is_written_otherwise(self, forger, name):
+        """Python's UUID takes many ways to write one; we write one."""
+        value = forger.claims[name]
+        for way in (f"urn:uuid:{value}", f"{{{value}}}", value.replace("-", ""), value.upper()):
+            changes = {"sub": way} if name == "user_id" else {}
+            assert_invalid(forger.with_claims(**{name: way}, **changes))
+
+    @pytest.mark.parametrize("generation", ["1", 1.0, True, [1], 1, 2**70])
+    def test_an_access_token_has_no_generation(self, forger, generation):
         assert_invalid(forger.with_claims(gen=generation))
 
     @pytest.mark.parametrize(

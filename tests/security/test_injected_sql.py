@@ -19,6 +19,7 @@ from tenancy.inspection import inspect_isolation
 from tests.conftest import manage, role_passwords
 from tests.faults.test_revocation import call
 from tests.isolation.test_models import TABLES, make_one_of_each
+from tests.project.launching import eventually
 from tests.project.serving import running
 from tests.security.injecting.statements import CONTEXT, LEFT_BEHIND, READING, WRITING
 
@@ -218,7 +219,8 @@ class TestHarmToEverybody:
 
     def test_it_may_drop_its_own_policies(self, inject, web, globex, renew, owner_connection):
         expected, rows = answers_of(web, globex), rows_of(owner_connection, globex.organization_id)
-        inject("DROP OWNED BY saas_app")
+        # Refused while other tests change what the role has in their databases: that is in one catalogue for all.
+        assert eventually(lambda: inject("DROP OWNED BY saas_app")[0] == 200)
         try:
             renew()
             with org_context(globex.organization_id):

@@ -1,4 +1,7 @@
-"""Stripe and the mail provider are down for a day: all waits, and then comes once each, of what waits for the full hour the oldest first."""
+"""Stripe and the mail provider are down for a day: all waits, and then comes once each.
+
+Of what waits for the full hour the oldest comes first.
+"""
 
 import socket
 from contextlib import suppress

@@ -11,7 +11,7 @@ class AccountsConfig(AppConfig):
             "tenancy.organization_for_email(text)",
             owner="saas_lookup",
             executors=("saas_app",),
-            md5="13ab7f3cf574e113f5c762aec6f91d69",
+            md5="01afa85433a20eee2dd807e5329412b6",
         ),
     )
 

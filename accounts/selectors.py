@@ -119,7 +119,7 @@ def _live(user_id: UUID, now: datetime) -> QuerySet[Session]:
 
 def members(*, role: str = "", status: str = "", q: str = "") -> QuerySet[User]:
     """The organization's people in a stable order; `q` looks into names and addresses."""
-    people = User.objects.order_by("created_at", "id")
+    people = User.objects.order_by("organization_id", "created_at", "id")
     if role:
         people = people.filter(role=role)
     if status:

@@ -11,7 +11,7 @@ from bench.work import PROFILE, Bearer, context
 SET_CONTEXT = (
     "SELECT set_config('app.current_org_id', %s, true), set_config('app.current_org_proof', %s, true)"
 )
-MEMBERS = "SELECT * FROM accounts_user ORDER BY created_at, id LIMIT 26"
+MEMBERS = "SELECT * FROM accounts_user ORDER BY organization_id, created_at, id LIMIT 26"
 SESSION = (
     "SELECT * FROM accounts_session s JOIN accounts_user u ON u.id = s.user_id WHERE s.id = %s AND u.id = %s"
 )

@@ -11,7 +11,7 @@ class BillingConfig(AppConfig):
             "tenancy.organization_for_stripe_customer(text)",
             owner="saas_lookup",
             executors=("saas_app",),
-            md5="412e705353a386c8f8ea11c0658767db",
+            md5="bc8f4ae86e0f84d034bac99317a0bfa0",
         ),
     )
 

@@ -7,7 +7,7 @@ from django.db import models
 
 from billing.state import Payment, Status, SubscriptionState
 from tenancy.context import organization_in_force
-from tenancy.fence import RoleAccess
+from tenancy.fence import RoleAccess, unique_everywhere
 from tenancy.models import Organization, TenantModel
 from tenancy.support_audit import seen_by_support
 
@@ -17,7 +17,7 @@ class Customer(TenantModel):
 
     secret_fields = ("creation_key", "checkout_key", "checkout_url")
 
-    stripe_id = models.CharField(max_length=255, null=True, unique=True)  # noqa: DJ001
+    stripe_id = models.CharField(max_length=255, null=True)  # noqa: DJ001
     # Stripe answers a creation that is repeated under it with the same customer.
     creation_key = models.UUIDField(default=uuid.uuid4, editable=False)
     creation_parameters = models.JSONField(null=True)
@@ -34,6 +34,7 @@ class Customer(TenantModel):
 
     class Meta:
         constraints = [
+            unique_everywhere("stripe_id", name="customer_once"),
             models.UniqueConstraint(fields=["organization"], name="one_customer_an_organization"),
             RoleAccess(
                 name="customer_organization_by_stripe_id",
@@ -62,7 +63,7 @@ class Subscription(TenantModel):
     """The columns of SubscriptionState, and what they come to."""
 
     customer = models.ForeignKey(Customer, on_delete=models.CASCADE, related_name="subscriptions")
-    stripe_id = models.CharField(max_length=255, unique=True)
+    stripe_id = models.CharField(max_length=255)
     status = models.CharField(max_length=32, choices=Status.choices)
     activated_at = models.DateTimeField(null=True)
 
@@ -85,6 +86,7 @@ class Subscription(TenantModel):
 
     class Meta:
         constraints = [
+            unique_everywhere("stripe_id", name="subscription_once"),
             models.CheckConstraint(
                 name="subscription_status_known", condition=models.Q(status__in=Status.values)
             ),
@@ -140,6 +142,7 @@ class EventState(models.TextChoices):
     CONFLICT = "conflict"
 
 
+EVENT_CONSTRAINT = "event_once"
 OPEN_STATES = (EventState.RECEIVED, EventState.FAILED)
 # All but the payload, which shows inside its organization alone.
 EVENT_FACTS = (
@@ -171,7 +174,7 @@ class StripeEvent(TenantModel):
         db_index=False,
         null=True,
     )
-    stripe_id = models.CharField(max_length=255, unique=True)
+    stripe_id = models.CharField(max_length=255)
     type = models.CharField(max_length=100)
     created = models.BigIntegerField()
     payload = models.JSONField()
@@ -189,6 +192,7 @@ class StripeEvent(TenantModel):
 
     class Meta:
         constraints = [
+            unique_everywhere("stripe_id", name=EVENT_CONSTRAINT),
             models.CheckConstraint(name="event_state_known", condition=models.Q(state__in=EventState.values)),
             RoleAccess(
                 name="event_of_nobody_stored",
@@ -221,6 +225,7 @@ class StripeEvent(TenantModel):
         ]
         indexes = [
             models.Index(fields=["received_at", "id"], name="event_by_receipt"),
+            models.Index(fields=["organization", "stripe_id"], name="event_by_stripe_id"),
             models.Index(
                 fields=["received_at"], name="event_of_nobody", condition=models.Q(organization__isnull=True)
             ),

@@ -18,7 +18,7 @@ class SupportConfig(AppConfig):
             "tenancy.search_organizations(text,integer)",
             owner="saas_lookup",
             executors=("saas_support",),
-            md5="5797b616d312fd64b15e6351f797fb08",
+            md5="7c2b9b0598355022e0a1b93c79e92b9e",
         ),
         DatabaseFunction(
             "tenancy.begin_look(uuid,uuid,text)",

@@ -39,8 +39,26 @@ def _problems(model: type[models.Model]) -> Iterator[CheckMessage]:
             obj=model,
             id="tenancy.E002",
         )
+    for name in _texts_indexed_over_all(model):
+        yield Error(
+            f"{model._meta.label}.{name} is indexed over all organizations: injected SQL could read it through that.",
+            hint="Index it behind `organization`, or make it unique with tenancy.fence.unique_everywhere.",
+            obj=model,
+            id="tenancy.E006",
+        )
     if not isinstance(model, TenantModelBase):
         yield from _references_into_tenant_tables(model)
+
+
+def _texts_indexed_over_all(model: type[models.Model]) -> set[str]:
+    fields = model._meta.local_fields
+    first = {field.name for field in fields if field.unique or field.db_index}  # type: ignore[attr-defined]
+    uniques = [item for item in model._meta.constraints if isinstance(item, models.UniqueConstraint)]
+    for index in (*model._meta.indexes, *uniques):
+        first.update(index.fields[:1])
+    texts = {field.name for field in fields if isinstance(field, models.CharField | models.TextField)}
+    # A descending field is written with a minus.
+    return texts & {name.removeprefix("-") for name in first}
 
 
 def _references_into_tenant_tables(model: type[models.Model]) -> Iterator[CheckMessage]:

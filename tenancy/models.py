@@ -11,13 +11,14 @@ from django.db.models.fields.related import lazy_related_operation
 from django.utils.translation import gettext_lazy as _
 
 from tenancy.context import organization_in_force
-from tenancy.fence import Fence, RoleAccess, TenantReference
+from tenancy.fence import Fence, RoleAccess, TenantReference, unique_everywhere
 from tenancy.support_audit import SupportAudit as SupportAudit
 from tenancy.support_audit import seen_by_support
 
 # Support staff belong to this organization and to no other; it exists from the first migration on.
 SUPPORT_ORGANIZATION_ID = uuid.UUID(int=1)
 NAME_LIMIT = 63
+SLUG_CONSTRAINT = "slug_once"
 # What a new organization gets; billing's free plan is made of it.
 FREE_SEATS = 3
 
@@ -39,7 +40,7 @@ class Access(models.TextChoices):
 
 class Organization(models.Model):
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
-    slug = models.SlugField(max_length=63, unique=True)
+    slug = models.SlugField(max_length=63, db_index=False)
     name = models.CharField(max_length=200)
     # Billing writes down what a plan allows; nobody here asks upward.
     plan = models.CharField(max_length=32, default="free")
@@ -53,6 +54,7 @@ class Organization(models.Model):
 
     class Meta:
         constraints = [
+            unique_everywhere("slug", name=SLUG_CONSTRAINT),
             Fence(name="organization_fence", column="id"),
             RoleAccess(
                 name="organization_searched",

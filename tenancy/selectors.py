@@ -25,7 +25,7 @@ def organization_ids() -> Iterator[UUID]:
 
 def support_accesses(*, before: UUID | None = None) -> QuerySet[SupportAudit]:
     """What support staff opened and did in the organization in force, the latest first; or what came before a row."""
-    rows = SupportAudit.objects.order_by("-at", "-id")
+    rows = SupportAudit.objects.order_by("-organization_id", "-at", "-id")
     if before is None:
         return rows
     at = SupportAudit.objects.filter(id=before).values("at")

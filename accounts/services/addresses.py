@@ -8,7 +8,7 @@ from django.utils.crypto import salted_hmac
 from django.utils.translation import gettext_lazy as _
 
 from accounts.links import InvalidLink, read_link, state_of
-from accounts.models import EMAIL_KEY_CONSTRAINT, User
+from accounts.models import EMAIL_CONSTRAINT, User
 from accounts.services.sessions import forget_facts_after_commit
 from saas.kit import clock
 from saas.kit.errors import DomainError
@@ -101,7 +101,7 @@ def _take_new_email(user: User) -> None:
     try:
         user.save(update_fields=["email", "pending_email", "email_verified_at", "updated_at"])
     except IntegrityError as error:
-        if violated_constraint(error) == EMAIL_KEY_CONSTRAINT:
+        if violated_constraint(error) == EMAIL_CONSTRAINT:
             raise EmailTaken from error
         raise
     queue_mail("accounts/email_changed", user_id=user.id, address=before, occasion=str(uuid4()))

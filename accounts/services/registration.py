@@ -10,7 +10,7 @@ import orjson
 from django.db import IntegrityError, transaction
 from django.utils.text import slugify
 
-from accounts.models import DEFAULT_LOCALE, EMAIL_KEY_CONSTRAINT, Session, User
+from accounts.models import DEFAULT_LOCALE, EMAIL_CONSTRAINT, Session, User
 from accounts.passwords import check_new_password, hash_password
 from accounts.selectors import organization_of_email
 from accounts.services.addresses import EmailTaken, mail_link
@@ -21,9 +21,8 @@ from tenancy.context import org_context
 from tenancy.database import violated_constraint
 from tenancy.jobs import defer
 from tenancy.mails import queue_mail
-from tenancy.models import SUPPORT_ORGANIZATION_ID, Organization, Role
+from tenancy.models import SLUG_CONSTRAINT, SUPPORT_ORGANIZATION_ID, Organization, Role
 
-SLUG_CONSTRAINT = "tenancy_organization_slug_key"
 SLUG_TRIES = 6
 SEALED_FOR = "accounts.registration"
 
@@ -103,7 +102,7 @@ def create_user(*, email: str, password: str, **facts: Any) -> User:
     try:
         return User.objects.create(email=email, password=password, **facts)
     except IntegrityError as error:
-        if violated_constraint(error) == EMAIL_KEY_CONSTRAINT:
+        if violated_constraint(error) == EMAIL_CONSTRAINT:
             raise EmailTaken from error
         raise
 

@@ -11,7 +11,7 @@ from django.db import DataError, IntegrityError
 
 from billing import metrics, stripe_client
 from billing.handlers import HANDLERS, Delivery
-from billing.models import OPEN_STATES, Customer, EventState, StripeEvent
+from billing.models import EVENT_CONSTRAINT, OPEN_STATES, Customer, EventState, StripeEvent
 from billing.reading import EventFacts, claims_of, id_of, read_event, read_subscription
 from billing.selectors import organization_of_customer
 from billing.services.subscriptions import apply_to_subscription, lock_customer
@@ -29,7 +29,6 @@ logger = logging.getLogger(__name__)
 FETCH_SECONDS = 2.0
 # The job is for what the web process did not finish; by then it has.
 JOB_DELAY = timedelta(seconds=20)
-STRIPE_ID_CONSTRAINT = "billing_stripeevent_stripe_id_key"
 
 
 class OrganizationConflict(Exception):
@@ -120,7 +119,7 @@ def _store(event: StripeEvent) -> bool:
     except DataError as error:
         raise MalformedRequest("The event holds characters that can't be stored.") from error
     except IntegrityError as violation:
-        if violated_constraint(violation) != STRIPE_ID_CONSTRAINT:
+        if violated_constraint(violation) != EVENT_CONSTRAINT:
             raise
         return False
     return True

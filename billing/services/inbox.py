@@ -53,4 +53,4 @@ def fetch_missed(since: datetime) -> Iterator[tuple[str, str]]:
 def known_ids(ids: list[str]) -> set[str]:
     """Those that are stored already."""
     parts = (ids[start : start + IDS_A_QUERY] for start in range(0, len(ids), IDS_A_QUERY))
-    return {event["stripe_id"] for part in parts for event in event_facts(stripe_id__in=part)}
+    return {event["stripe_id"] for part in parts for event in event_facts(part)}

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from tenancy.inspection.findings import SYSTEM_SCHEMA, Finding
+from tenancy.statistics import sampled_columns
 
 TABLES = """
     SELECT c.relname, c.relrowsecurity, c.relforcerowsecurity FROM pg_class c
@@ -61,3 +62,7 @@ def examine_tables(cursor: Any) -> Iterator[Finding]:
     cursor.execute(RULES, [])
     for table, rule in cursor.fetchall():
         yield Finding("rule_unknown", table, f"rule {rule} is declared nowhere")
+    for name, column in sampled_columns(cursor):
+        yield Finding(
+            "statistics_kept", name, f"its column {column} has statistics, which tell of values: run migrate"
+        )

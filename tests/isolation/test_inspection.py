@@ -37,6 +37,8 @@ HOLES = {
     "foreign_key_not_valid": "ALTER TABLE accounts_session ADD CONSTRAINT late FOREIGN KEY (organization_id, user_id) "
     "REFERENCES accounts_user (organization_id, id) NOT VALID",
     "view_not_invoker": "CREATE VIEW everybody AS SELECT * FROM accounts_user",
+    "statistics_kept": "ALTER TABLE accounts_user ALTER COLUMN name SET STATISTICS -1",
+    "statistics_kept (an index)": "CREATE INDEX by_name ON accounts_user (organization_id, lower(name))",
     "rule_unknown": "CREATE RULE also AS ON DELETE TO accounts_session DO ALSO DELETE FROM accounts_user",
     "trigger_unknown": "CREATE FUNCTION public.nothing() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END'; "
     "CREATE TRIGGER nothing BEFORE DELETE ON accounts_session FOR EACH ROW EXECUTE FUNCTION public.nothing()",

@@ -13,6 +13,29 @@ from django.conf import settings
 from tests.conftest import copy_database, with_database
 
 DOCUMENT = settings.BASE_DIR / "docs" / "tenancy.md"
+INDEXED = """
+from django.db import models
+
+from tenancy.fence import unique_everywhere
+from tenancy.models import TenantModel
+
+
+class Indexed(TenantModel):
+    alone = models.CharField(max_length=9, unique=True)
+    slug = models.SlugField()
+    first = models.CharField(max_length=9)
+    together = models.CharField(max_length=9)
+    behind = models.CharField(max_length=9)
+    backwards = models.CharField(max_length=9)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["first", "behind"], name="first"),
+            models.UniqueConstraint(fields=["organization", "behind"], name="behind"),
+            unique_everywhere("backwards", name="backwards"),
+        ]
+        indexes = [models.Index(fields=["-together", "organization"], name="together")]
+"""
 REFERRING = """
 from django.db import models
 from tenancy.models import TenantModel
@@ -120,16 +143,25 @@ def test_two_apps_that_refer_to_each_other_migrate_from_nothing(tmp_path, databa
 
 def test_an_unfenced_model_is_refused(tmp_path, database):
     plain = "from django.db import models\n\nclass Plain(models.Model):\n    name = models.CharField(max_length=9)\n"
-    project = Project(tmp_path, database, {"plain": plain})
+    assert "(tenancy.E001) plain.Plain is not fenced" in refusal(tmp_path, database, {"plain": plain})
+
+
+def test_a_text_indexed_over_all_organizations_is_refused(tmp_path, database):
+    said = refusal(tmp_path, database, {"indexed": INDEXED})
+    named = re.findall(r"\(tenancy.E006\) indexed.Indexed.(\w+) is indexed over all", said)
+    assert sorted(named) == ["alone", "first", "slug", "together"]
+
+
+def refusal(tmp_path, database, apps):
     done = subprocess.run(
         [sys.executable, "manage.py", "check"],
         cwd=settings.BASE_DIR,
-        env=project.environment,
+        env=Project(tmp_path, database, apps).environment,
         capture_output=True,
         text=True,
     )
     assert done.returncode == 1
-    assert "tenancy.E001" in done.stderr
+    return done.stderr
 
 
 def test_the_table_of_crossings_is_complete(owner_connection):

@@ -107,6 +107,6 @@ class Command(BaseCommand):
         self.stdout.write(f"{count} events were missing")
 
     def _one(self, stripe_id: str) -> dict[str, Any]:
-        for event in event_facts(stripe_id=stripe_id):
+        for event in event_facts([stripe_id]):
             return event
         raise CommandError(f"there is no event {stripe_id}")

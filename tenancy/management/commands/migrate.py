@@ -6,6 +6,7 @@ from django.core.management.commands.migrate import Command as MigrateCommand
 from django.db import connections
 
 from tenancy.context_keys import install_context_keys
+from tenancy.statistics import stop_sampling
 
 
 class Command(MigrateCommand):
@@ -28,5 +29,6 @@ class Command(MigrateCommand):
             raise CommandError(f"{role!r} lacks BYPASSRLS; run `manage.py bootstrap_database` first")
         super().handle(*args, **options)
         if not (options["plan"] or options["check_unapplied"]):
+            stop_sampling(using=options["database"])
             installed = install_context_keys(using=options["database"])
             self.stdout.write(f"Context keys accepted: {', '.join(installed)}")

@@ -6,6 +6,9 @@ READING = {
     "accounts_session; SELECT * FROM tenancy_organization",
     "by its id": "SELECT email FROM accounts_user WHERE organization_id = '{globex}'",
     "all but mine": "SELECT * FROM accounts_user WHERE organization_id <> tenancy.current_org()",
+    "a setting that changes from row to row": "SET LOCAL enable_indexscan = off; SET LOCAL enable_bitmapscan = off; "
+    "SELECT set_config('my.org', current_setting('app.current_org_id'), true); SELECT email FROM accounts_user WHERE "
+    "organization_id = current_setting('my.org')::uuid AND set_config('my.org', '{globex}', true) IS NOT NULL",
     "a cast that tells in its error": "SELECT email::int FROM accounts_user",
     "a division that tells by failing": "SELECT 1 / (email NOT LIKE 'charlie%')::int FROM accounts_user",
     "an index's own order": "SET LOCAL enable_seqscan = off; SELECT email_key "
@@ -95,6 +98,11 @@ WRITING = {
     "VALUES (gen_random_uuid(), '{globex}', '{charlie}')",
     "a conflict": "INSERT INTO tenancy_organization SELECT * FROM tenancy_organization "
     "ON CONFLICT (slug) DO UPDATE SET id = '{globex}'",
+    "a conflict of an expression": "INSERT INTO tenancy_organization SELECT * FROM tenancy_organization "
+    "ON CONFLICT (reverse(slug)) DO UPDATE SET id = '{globex}'",
+    "a setting that changes from row to row": "SET LOCAL enable_indexscan = off; SET LOCAL enable_bitmapscan = off; "
+    "SELECT set_config('my.org', current_setting('app.current_org_id'), true); DELETE FROM accounts_session WHERE "
+    "organization_id = current_setting('my.org')::uuid AND set_config('my.org', '{globex}', true) IS NOT NULL",
     "a merge": "MERGE INTO accounts_user u USING (SELECT 1) x ON u.id = "
     "'{charlie}' WHEN MATCHED THEN UPDATE SET name = 'planted'",
     "a reference": "UPDATE accounts_session SET user_id = '{charlie}'; SET CONSTRAINTS ALL IMMEDIATE",

@@ -19,13 +19,15 @@ RECONCILE_SECONDS = 3600
 
 
 @organization_task(name="apply_stripe_event", owns_transactions=True)
-def apply_stripe_event(organization_id: UUID, *, event_id: str) -> None:
+def apply_stripe_event(organization_id: UUID, *, event_id: str) -> bool:
     parked.adopt_event(organization_id, event_id)
     with org_context(organization_id):
         event = StripeEvent.objects.get(stripe_id=event_id)
     # Mostly web has applied it by now, and counted it.
-    if event.state in OPEN_STATES:
+    is_open = event.state in OPEN_STATES
+    if is_open:
         apply_and_count(organization_id, event)
+    return is_open
 
 
 def apply_and_count(organization_id: UUID, event: StripeEvent) -> None:

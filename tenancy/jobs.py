@@ -12,7 +12,7 @@ import logging
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, LiteralString
 from uuid import UUID
 
@@ -25,17 +25,28 @@ from procrastinate.worker import Worker
 
 from tenancy.context import current_organization_id, org_context
 from tenancy.database import violated_constraint
-from tenancy.retries import QUEUEING_LOCK_CONSTRAINT, MisplacedJob, Queue, UntilItLands, queue_clock
+from tenancy.retries import (
+    QUEUEING_LOCK_CONSTRAINT,
+    WAKE,
+    MisplacedJob,
+    Queue,
+    Recovery,
+    UntilItLands,
+    queue_clock,
+)
 
 logger = logging.getLogger(__name__)
 
-DEFER = "SELECT tenancy.defer_job(%s, %s, %s, %s, %s, %s::jsonb, %s)"
+DEFER = """
+    SELECT tenancy.defer_job(%s, %s, %s, %s, %s, %s::jsonb, coalesce(%s::timestamptz, clock_timestamp() + %s::interval))
+"""
 STAMP = "SELECT organization_id FROM procrastinate_jobs WHERE id = %s"
 STAMP_AND_TIME: LiteralString = (
     "SELECT organization_id, clock_timestamp() AS now FROM procrastinate_jobs WHERE id = %(job_id)s"
 )
 JOB_SECONDS = 300
 
+_recovery = Recovery()
 _running: ContextVar[int | None] = ContextVar("running_job", default=None)
 
 
@@ -51,7 +62,7 @@ def prepare_app(app: App) -> None:
     for name, task in list(app.tasks.items()):
         if task.func.__module__.startswith("procrastinate."):
             del app.tasks[name]
-    app.worker_defaults["worker_middleware"] = [refuse_misplaced_job, log_failed_try]
+    app.worker_defaults["worker_middleware"] = [refuse_misplaced_job, watch_tries]
     app.job_manager = Queue(app.connector)
 
 
@@ -67,14 +78,22 @@ async def refuse_misplaced_job(
     return await run_job()
 
 
-async def log_failed_try(run_job: Callable[[], Awaitable[Any]], context: JobContext, worker: Worker) -> Any:
-    """Around every job: the library tells of the last try alone, and that may be three days from now."""
+async def watch_tries(run_job: Callable[[], Awaitable[Any]], context: JobContext, worker: Worker) -> Any:
+    """Around every job: the library tells of the last try alone, and that may be three days from now.
+
+    After one that went well again, all that waits of its task is due, unless it returned False: then it did not come
+    as far as to need its provider.
+    """
+    job = context.job
     try:
-        return await run_job()
+        result = await run_job()
     except Exception:
-        job = context.job
+        _recovery.failed(job.task_name)
         logger.warning("Try %d of job %s (%s) failed", job.attempts + 1, job.id, job.task_name, exc_info=True)
         raise
+    if result is not False and _recovery.is_back(job.task_name, was_tried_before=job.attempts > 0):
+        await context.app.connector.execute_query_async(WAKE, task=job.task_name)
+    return result
 
 
 def defer(
@@ -82,11 +101,12 @@ def defer(
     *,
     lock: str | None = None,
     queueing_lock: str | None = None,
-    at: datetime | None = None,
+    at: datetime | timedelta | None = None,
     **arguments: Any,
 ) -> int:
     """Enqueue an organization's task inside the caller's transaction and context; returns the job's id.
 
+    Due `at` a moment, or so long from now by PostgreSQL's clock, else at once.
     `lock` (one at a time) and `queueing_lock` (once while it waits) count within the organization.
     Raises UnknownTask, or NoOrganizationContext outside org_context().
     """
@@ -96,7 +116,8 @@ def defer(
     current_organization_id()
     with connections[DEFAULT_DB_ALIAS].cursor() as cursor:
         payload = orjson.dumps(arguments).decode()
-        cursor.execute(DEFER, [task.queue, task.name, task.priority, lock, queueing_lock, payload, at])
+        due = [None, at] if isinstance(at, timedelta) else [at, None]
+        cursor.execute(DEFER, [task.queue, task.name, task.priority, lock, queueing_lock, payload, *due])
         job_id: int = cursor.fetchone()[0]
     return job_id
 
@@ -123,21 +144,21 @@ def organization_task(
     """A task that runs as the app role in the context of the organization that enqueued it.
 
     With `owns_transactions` it gets the `organization_id` first and opens contexts itself, so that
-    none is open while it talks to a provider.
+    none is open while it talks to a provider. It returns False if it had no need of the provider: of any other end, after
+    tries that failed, all that waits of this task is due at once.
     """
 
     def decorate(function: Function) -> Task[Any, Any, Any]:
         @functools.wraps(function)
-        def run(context: JobContext, **arguments: Any) -> None:
+        def run(context: JobContext, **arguments: Any) -> Any:
             with fresh_connections(), _running_as(context.job.id):
                 organization_id = stamped_organization(context.job.id)
                 if organization_id is None:
                     raise MisplacedJob(f"job {context.job.id} of {name!r} carries no organization")
                 if owns_transactions:
-                    function(organization_id, **arguments)
-                else:
-                    with org_context(organization_id, seconds=JOB_SECONDS):
-                        function(**arguments)
+                    return function(organization_id, **arguments)
+                with org_context(organization_id, seconds=JOB_SECONDS):
+                    return function(**arguments)
 
         runner: Any = run
         runner.for_organization = True

@@ -26,9 +26,10 @@ NOT_TAKEN = (
 
 
 class AnswerLost(Exception):
-    """Whether the provider took the mail is open. Its one repetition is worth more once the provider is well."""
+    """Whether the provider took the mail is open. Its one repetition waits until another mail went well, which makes it due,
+    or for longer than a provider is down."""
 
-    retry_in = 3600
+    retry_in = 25 * 3600
 
 
 def state_after(error: Exception) -> MailState:

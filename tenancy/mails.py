@@ -92,8 +92,9 @@ def active_owners() -> list[Any]:
     )
 
 
-def send_mail(organization_id: UUID, *, mail_id: UUID) -> None:
-    """Send one mail with no transaction open. Raises what may pass: the queue tries again.
+def send_mail(organization_id: UUID, *, mail_id: UUID) -> bool:
+    """Send one mail with no transaction open; returns whether the provider answered. Raises what may pass: the queue tries
+    again.
 
     A worker that dies in the middle, or an answer that is lost, leaves open whether the provider took the
     mail; it is sent once more under its Message-ID, by which a mailbox knows it again.
@@ -101,7 +102,7 @@ def send_mail(organization_id: UUID, *, mail_id: UUID) -> None:
     with org_context(organization_id):
         written = _begin(mail_id)
     if written is None:
-        return
+        return False
     try:
         _send(written)
     except Exception as error:
@@ -114,10 +115,11 @@ def send_mail(organization_id: UUID, *, mail_id: UUID) -> None:
         if state != MailState.FAILED:
             raise
         logger.warning("The provider refused the mail %s for good", mail_id)
-        return
+        return True
     MAILS.labels("sent").inc()
     with org_context(organization_id):
         Mail.objects.filter(id=mail_id).update(state=MailState.SENT, sent_at=clock.now(), error="")
+    return True
 
 
 def _send(written: EmailMultiAlternatives) -> None:

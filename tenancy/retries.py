@@ -5,6 +5,7 @@ import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime, timedelta
+from time import monotonic
 from typing import Any, LiteralString
 
 import psycopg
@@ -35,6 +36,14 @@ RETRY: LiteralString = """
           AND (worker_id = %(worker_id)s OR worker_id IS NULL) FOR UPDATE) own
 """
 
+# What waits for another try, the oldest first.
+WAKE: LiteralString = """
+    UPDATE procrastinate_jobs SET scheduled_at = now()
+    WHERE status = 'todo' AND task_name = %(task)s AND attempts > 0 AND scheduled_at > now()
+"""
+# A job that fails whatever its provider does would use up its tries by being woken.
+SECONDS_BETWEEN_WAKES = 900.0
+
 # By PostgreSQL's clock it is decided when a job is due: by a worker's that is slow, all tries would be over at once.
 queue_clock = clock.ServerClock()
 
@@ -59,6 +68,28 @@ class UntilItLands(BaseRetryStrategy):
             return RetryDecision(retry_at=now + timedelta(seconds=own))
         wait = WAITS[min(job.attempts, len(WAITS) - 1)]
         return RetryDecision(retry_at=clock.from_timestamp((now.timestamp() // wait + 1) * wait))
+
+
+class Recovery:
+    """Tells when a task goes well after it failed: what it needs is back, and nothing should wait for its hour."""
+
+    def __init__(self) -> None:
+        self._failed: set[str] = set()
+        self._woken: dict[str, float] = {}
+
+    def failed(self, task: str) -> None:
+        self._failed.add(task)
+
+    def is_back(self, task: str, *, was_tried_before: bool) -> bool:
+        """Asked after each try that went well; true once an outage, and no sooner again than may be."""
+        now = monotonic()
+        if not (was_tried_before or task in self._failed):
+            return False
+        if now - self._woken.get(task, -SECONDS_BETWEEN_WAKES) < SECONDS_BETWEEN_WAKES:
+            return False
+        self._failed.discard(task)
+        self._woken[task] = now
+        return True
 
 
 class Queue(JobManager):

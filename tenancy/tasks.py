@@ -44,5 +44,5 @@ async def prune_finished_jobs(context: JobContext) -> None:
 
 
 @organization_task(name="send_mail", owns_transactions=True)
-def send_mail(organization_id: UUID, *, mail_id: str) -> None:
-    mails.send_mail(organization_id, mail_id=UUID(mail_id))
+def send_mail(organization_id: UUID, *, mail_id: str) -> bool:
+    return mails.send_mail(organization_id, mail_id=UUID(mail_id))

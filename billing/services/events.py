@@ -115,7 +115,7 @@ def _store(event: StripeEvent) -> bool:
         else:
             with org_context(event.organization_id):
                 event.save(force_insert=True)
-                defer("apply_stripe_event", event_id=event.stripe_id, at=clock.now() + JOB_DELAY)
+                defer("apply_stripe_event", event_id=event.stripe_id, at=JOB_DELAY)
     except DataError as error:
         raise MalformedRequest("The event holds characters that can't be stored.") from error
     except IntegrityError as violation:

@@ -10,7 +10,6 @@ from billing.handlers import HANDLERS
 from billing.models import EventState, StripeEvent
 from billing.selectors import event_facts
 from billing.services import events, parked
-from saas.kit import clock
 from tenancy.context import org_context
 from tenancy.jobs import defer_once
 
@@ -32,8 +31,8 @@ def replay(event: dict[str, Any]) -> str:
         own = StripeEvent.objects.filter(stripe_id=stripe_id)
         own.exclude(state=EventState.CONFLICT, attempts=0).update(state=EventState.RECEIVED)
         # Should we die before it is applied, this does.
-        lock, at = f"apply:{stripe_id}", clock.now() + events.JOB_DELAY
-        defer_once("apply_stripe_event", queueing_lock=lock, event_id=stripe_id, at=at)
+        lock = f"apply:{stripe_id}"
+        defer_once("apply_stripe_event", queueing_lock=lock, event_id=stripe_id, at=events.JOB_DELAY)
     parked.adopt_event(organization_id, stripe_id)
     try:
         return events.apply_event(organization_id, stripe_id, fetch_seconds=stripe_client.OPERATION_SECONDS)

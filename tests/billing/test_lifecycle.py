@@ -5,12 +5,13 @@ from datetime import datetime
 
 import pytest
 
+from billing.services import inbox
 from billing.services.reconciliation import reconcile
 from billing.services.subscriptions import end_grace
 from billing.standin.errors import StripeFailure
 from tenancy.context import org_context
 from tests.accounts.asking import assert_refused
-from tests.billing.conftest import customer_of, mails_to, organization_of, subscriptions_of
+from tests.billing.conftest import customer_of, events_of, mails_to, organization_of, subscriptions_of
 
 
 def answer(person):
@@ -173,6 +174,24 @@ class TestClock:
         with monkeypatch.context() as patch:
             patch.setattr(time, "time", lambda: now() + 3600)
             yield patch
+
+    def test_an_event_that_is_stored_or_replayed_is_looked_after_in_time(
+        self, stripe, alice, fake_clock, owner_connection
+    ):
+        late = (
+            "SELECT count(*) FROM procrastinate_jobs WHERE task_name = 'apply_stripe_event' "
+            "AND scheduled_at NOT BETWEEN now() AND now() + interval '1 minute'"
+        )
+        jobs = "SELECT count(*) FROM procrastinate_jobs WHERE task_name = 'apply_stripe_event'"
+        stripe.subscribe(alice)
+        fake_clock.advance(hours=1)
+        stripe.deliver_new()
+        (stored,) = owner_connection.execute(jobs).fetchone()
+        assert stored
+        assert owner_connection.execute(late).fetchone() == (0,)
+        inbox.replay({"stripe_id": events_of(alice)[0].stripe_id, "organization_id": alice.organization_id})
+        assert owner_connection.execute(jobs).fetchone() == (stored + 1,)
+        assert owner_connection.execute(late).fetchone() == (0,)
 
     @pytest.mark.parametrize("how", ["events", "reconciliation"])
     def test_what_was_learned_while_it_was_ahead_does_not_outlive_newer_news(

@@ -20,8 +20,9 @@ from tenancy.context import (
 )
 from tenancy.jobs import UnknownTask, defer, defer_once, organization_task
 from tenancy.mail_failures import AnswerLost
+from tenancy.mails import queue_mail
 from tenancy.models import Mail
-from tenancy.retries import MAX_ATTEMPTS, WAITS, UntilItLands
+from tenancy.retries import MAX_ATTEMPTS, WAITS, Recovery, UntilItLands
 from tests.conftest import manage
 
 JOBS = "SELECT task_name, status::text, organization_id FROM procrastinate_jobs ORDER BY id"
@@ -146,7 +147,49 @@ class TestRetries:
         assert [wait % before for before, wait in pairwise(WAITS)] == [0] * (len(WAITS) - 1)
 
     def test_an_exception_may_name_its_own_seconds(self, fake_clock):
-        assert next_try(0, AnswerLost()) == fake_clock.moment + timedelta(hours=1)
+        assert next_try(0, AnswerLost()) == fake_clock.moment + timedelta(hours=25)
+
+
+class TestRecovery:
+    def test_what_waits_is_due_once_a_try_goes_well_again(self):
+        recovery = Recovery()
+        assert not recovery.is_back("send_mail", was_tried_before=False)
+        recovery.failed("send_mail")
+        assert not recovery.is_back("refresh_subscription", was_tried_before=False)
+        assert recovery.is_back("send_mail", was_tried_before=False)
+        assert not recovery.is_back("send_mail", was_tried_before=False)
+        # Another process saw the failure.
+        assert recovery.is_back("refresh_subscription", was_tried_before=True)
+
+    def test_a_job_that_always_fails_is_not_woken_by_each_that_does_not(self, monkeypatch):
+        recovery, passed = Recovery(), 1000.0
+        monkeypatch.setattr("tenancy.retries.monotonic", lambda: passed)
+        woken = 0
+        for _ in range(100):
+            recovery.failed("send_mail")
+            woken += recovery.is_back("send_mail", was_tried_before=False)
+            passed += 10
+        assert woken == 2
+
+    def test_a_mail_that_need_not_be_sent_wakes_nobody(self, alice, owner_connection):
+        wait = "UPDATE procrastinate_jobs SET attempts = 7, scheduled_at = now() + interval '1 hour'"
+        waiting = "SELECT count(*) FROM procrastinate_jobs WHERE status = 'todo' AND scheduled_at > now()"
+        owner_connection.execute(wait)
+        with org_context(alice.organization_id):
+            for _ in range(2):
+                defer("send_mail", mail_id=str(uuid4()))
+            owner_connection.execute("UPDATE procrastinate_jobs SET attempts = 1 WHERE scheduled_at IS NULL")
+        manage("worker", "--once")
+        assert owner_connection.execute(waiting).fetchone() == (1,)
+        queue_welcome(alice)
+        owner_connection.execute("UPDATE procrastinate_jobs SET attempts = 1 WHERE scheduled_at IS NULL")
+        manage("worker", "--once")
+        assert owner_connection.execute(waiting).fetchone() == (0,)
+
+
+def queue_welcome(person):
+    with org_context(person.organization_id):
+        queue_mail("accounts/welcome", user_id=person.user.id, occasion="again")
 
 
 def next_try(attempts, exception=None):

@@ -18,7 +18,7 @@ class TenancyConfig(AppConfig):
             "tenancy.set_context(text,text,text)",
             owner="saas_owner",
             executors=("saas_app", "saas_support"),
-            md5="11dce8bcfe12d603bac930c2e8b33b8a",
+            md5="1771434d706e3fd37d81aae21f4b12af",
         ),
         DatabaseFunction(
             "tenancy.organization_ids(uuid,integer)",

@@ -42,6 +42,7 @@ def make_mix(port, *, series=0):
 def hold_against_the_database(mix):
     """Every acknowledged write is there, none is there twice, and nobody saw what is not theirs."""
     assert mix.foreign == []
+    assert mix.lost == []
     assert mix.thrown_out == []
     for person in mix.writers:
         with org_context(person.organization_id):

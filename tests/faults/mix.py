@@ -38,8 +38,8 @@ class Mix(InThread):
 
     `told` is every answer. The ledger: `names` that were acknowledged, and those `unsure`, by person; `sessions`
     that were opened, with whether they were ended; `events` that were acknowledged. What must stay empty:
-    `foreign`, where somebody saw what is not theirs; `revived`, where an ended session's token was taken;
-    `thrown_out`, where a session that nobody ended was refused.
+    `foreign`, where somebody saw what is not theirs; `lost`, where an acknowledged name did not show; `revived`, where an
+    ended session's token was taken; `thrown_out`, where a session that nobody ended was refused.
     """
 
     def __init__(self, port, *, readers, writers, refreshers, visitors, customers):
@@ -63,7 +63,7 @@ class Mix(InThread):
         self.sessions, self.owners, self.unsure_sessions = {}, {}, Counter()
         self.generations = Counter()
         self.events = {}
-        self.foreign, self.revived, self.thrown_out = [], [], []
+        self.foreign, self.lost, self.revived, self.thrown_out = [], [], [], []
         self._addresses = (f"198.19.{number >> 8 & 255}.{number & 255}" for number in itertools.count(1))
 
     @property
@@ -119,6 +119,9 @@ class Mix(InThread):
             if answer and answer.status == 200:
                 self.names[person.user.id] = name
                 self.unsure[person.user.id].clear()
+                answer = await ask("look", "GET", "/users/me", token=person.access_token)
+                if answer and answer.status == 200 and answer.body["name"] != name:
+                    self.lost.append((person.user.email, name, answer.body["name"]))
             elif answer is None or answer.status >= 500:
                 self.unsure[person.user.id].add(name)
             self._note_refusal(person, answer)

@@ -8,6 +8,7 @@ from statistics import quantiles
 
 import pytest
 
+from saas.kit.rate_limits import ANONYMOUS
 from saas.kit.redis import SOCKET_TIMEOUT
 from tests.conftest import make_owner
 from tests.faults.conftest import WORKERS
@@ -88,6 +89,11 @@ def guess(stack, person):
     return [stack.ask("POST", "/auth/login", wrong).status for _ in range(WORKERS * 20)]
 
 
+def knock(stack):
+    """The answers to somebody without a token, so many that each worker gets more than enough."""
+    return [stack.ask("GET", "/users/me").status for _ in range(WORKERS * ANONYMOUS.amount * 3 // 2)]
+
+
 def test_customers_notice_nothing(stack, fault):
     # A worker that counted by itself keeps what it counted.
     guessed = make_owner(f"{fault.__name__}@example.com")
@@ -99,7 +105,7 @@ def test_customers_notice_nothing(stack, fault):
         broke = time.monotonic()
         fault(stack)
         time.sleep(DURING / 2)
-        guesses = guess(stack, guessed)
+        guesses, knocks = guess(stack, guessed), knock(stack)
         time.sleep(DURING / 2)
         mended = time.monotonic()
         waited = waits(stack) - waited
@@ -117,4 +123,6 @@ def test_customers_notice_nothing(stack, fault):
     # Without Redis each process counts by itself.
     assert 0 < guesses.count(401) <= WORKERS * FAILURES_UNTIL_BLOCKED
     assert guesses[-1] == 429
+    assert 0 < knocks.count(401) <= WORKERS * ANONYMOUS.amount
+    assert knocks[-1] == 429
     hold_against_the_database(mix)

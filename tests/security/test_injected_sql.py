@@ -152,6 +152,16 @@ def test_nothing_is_left_for_the_next_request(inject, web, alice, globex, renew,
             assert_silent("", answer, of_acme)
 
 
+def test_what_others_are_told_is_on_the_disk(inject, web, globex):
+    """On the connection on which Acme said that it need not be."""
+    asked = ("POST", "/injected", globex.access_token, {"sql": "SHOW synchronous_commit"})
+    before = call(web, *asked)
+    assert before[0] == 200
+    other = "off" if "on" in str(before) else "on"
+    inject(f"SET SESSION synchronous_commit = {other}")
+    assert call(web, *asked) == before
+
+
 class TestPlantedStatement:
     """psycopg prepares what it sends often, under a name that SQL can take for a statement of its own."""
 

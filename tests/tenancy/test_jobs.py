@@ -1,5 +1,7 @@
 """Jobs are enqueued with the caller's transaction, and run in the organization that the database stamped."""
 
+import time
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from types import SimpleNamespace
@@ -23,7 +25,8 @@ from tenancy.mail_failures import AnswerLost
 from tenancy.mails import queue_mail
 from tenancy.models import Mail
 from tenancy.retries import MAX_ATTEMPTS, WAITS, Recovery, UntilItLands
-from tests.conftest import manage
+from tests.conftest import Api, manage
+from tests.project.launching import eventually
 
 JOBS = "SELECT task_name, status::text, organization_id FROM procrastinate_jobs ORDER BY id"
 
@@ -101,6 +104,29 @@ class TestWorker:
         assert "(send_mail) failed" in done.stderr
         assert "/dev/null/mail" in done.stderr
         assert owner_connection.execute(JOBS).fetchall()[0] == ("send_mail", "todo", alice.organization_id)
+
+    def test_once_runs_what_its_jobs_enqueue_however_slow_they_are(self, alice, owner_connection):
+        owner_connection.execute("DELETE FROM procrastinate_jobs")
+        Api().post("/auth/password/forgot", {"email": alice.user.email})
+        with owner_connection.transaction(), ThreadPoolExecutor() as pool:
+            owner_connection.execute("LOCK tenancy_mail IN SHARE MODE")
+            done = pool.submit(manage, "worker", "--once")
+            assert eventually(
+                lambda: (
+                    owner_connection.execute(
+                        "SELECT count(*) FROM pg_locks WHERE NOT granted AND relation = 'tenancy_mail'::regclass"
+                    ).fetchone()
+                    == (1,)
+                )
+            )
+            # By now it has looked for more, and there was none.
+            time.sleep(1)
+            owner_connection.execute("COMMIT")
+            done.result()
+        assert {row[:2] for row in owner_connection.execute(JOBS)} >= {
+            ("mail_reset_link", "succeeded"),
+            ("send_mail", "succeeded"),
+        }
 
 
 def test_an_organizations_task_runs_inside_its_context(alice, charlie):

@@ -3,6 +3,7 @@ from typing import Any
 
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
+from django.db import connections
 from procrastinate.contrib.django import app
 from prometheus_client import REGISTRY, start_http_server
 
@@ -10,6 +11,10 @@ from tenancy.job_metrics import JobMetrics
 from tenancy.tasks import FORGOTTEN_SECONDS, HEARTBEAT_SECONDS
 
 SHUTDOWN_SECONDS = 20
+DUE = """
+    SELECT id, attempts FROM procrastinate_jobs
+    WHERE status = 'todo' AND (scheduled_at IS NULL OR scheduled_at <= now()) ORDER BY id
+"""
 
 
 class Command(BaseCommand):
@@ -17,7 +22,9 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("--concurrency", type=int, default=4, help="jobs at a time (default 4)")
-        parser.add_argument("--once", action="store_true", help="run what is due, then stop")
+        parser.add_argument(
+            "--once", action="store_true", help="run what is due, and what that makes due, then stop"
+        )
         parser.add_argument(
             "--poll",
             type=float,
@@ -40,6 +47,14 @@ class Command(BaseCommand):
         if options["metrics_port"]:
             REGISTRY.register(JobMetrics())
             start_http_server(options["metrics_port"], addr=settings.WORKER_METRICS_HOST)
+        self._work(options)
+        # What a job enqueued while there was nothing else to fetch is due too; unless another worker's job is before it.
+        last = None
+        while options["once"] and (due := _due_jobs()) and due != last:
+            last = due
+            self._work(options)
+
+    def _work(self, options: dict[str, Any]) -> None:
         with app.replace_connector(app.connector.get_worker_connector()):  # type: ignore[attr-defined]
             app.run_worker(
                 name=None,
@@ -52,3 +67,11 @@ class Command(BaseCommand):
                 update_heartbeat_interval=HEARTBEAT_SECONDS,
                 stalled_worker_timeout=FORGOTTEN_SECONDS,
             )
+
+
+def _due_jobs() -> list[tuple[int, int]]:
+    """(id, tries) of what is due."""
+    with connections["worker"].cursor() as cursor:
+        cursor.execute(DUE)
+        rows: list[tuple[int, int]] = cursor.fetchall()
+        return rows

@@ -11,10 +11,9 @@ from tenancy.job_metrics import JobMetrics
 from tenancy.tasks import FORGOTTEN_SECONDS, HEARTBEAT_SECONDS
 
 SHUTDOWN_SECONDS = 20
-DUE = """
-    SELECT id, attempts FROM procrastinate_jobs
-    WHERE status = 'todo' AND (scheduled_at IS NULL OR scheduled_at <= now()) ORDER BY id
-"""
+# Of jobs that jobs enqueue. A job may wait for another worker's, or enqueue itself again: that is for another time.
+GENERATIONS = 5
+DUE = "SELECT FROM procrastinate_jobs WHERE status = 'todo' AND (scheduled_at IS NULL OR scheduled_at <= now()) LIMIT 1"
 
 
 class Command(BaseCommand):
@@ -47,12 +46,11 @@ class Command(BaseCommand):
         if options["metrics_port"]:
             REGISTRY.register(JobMetrics())
             start_http_server(options["metrics_port"], addr=settings.WORKER_METRICS_HOST)
-        self._work(options)
-        # What a job enqueued while there was nothing else to fetch is due too; unless another worker's job is before it.
-        last = None
-        while options["once"] and (due := _due_jobs()) and due != last:
-            last = due
+        # What a job enqueued while there was nothing else to fetch is due too.
+        for _ in range(GENERATIONS):
             self._work(options)
+            if not options["once"] or not _is_a_job_due():
+                break
 
     def _work(self, options: dict[str, Any]) -> None:
         with app.replace_connector(app.connector.get_worker_connector()):  # type: ignore[attr-defined]
@@ -69,9 +67,7 @@ class Command(BaseCommand):
             )
 
 
-def _due_jobs() -> list[tuple[int, int]]:
-    """(id, tries) of what is due."""
+def _is_a_job_due() -> bool:
     with connections["worker"].cursor() as cursor:
         cursor.execute(DUE)
-        rows: list[tuple[int, int]] = cursor.fetchall()
-        return rows
+        return cursor.fetchone() is not None

@@ -80,7 +80,8 @@ def all_sides(naive_url: str) -> list[Side]:
         Side(
             "naive",
             "the usual Django way: DRF, simplejwt, throttles on the cache",
-            [*GUNICORN, "bench.naive.wsgi:application"],
+            # As people run it: what the platform's own configuration gains is the platform's.
+            [*GUNICORN[:3], "-c", "bench/naive/gunicorn.conf.py", "bench.naive.wsgi:application"],
             NAIVE_DATABASE_URL=naive_url,
             DJANGO_SETTINGS_MODULE="bench.naive.settings",
         ),

@@ -206,5 +206,14 @@ class TestThreads:
             assert not waiting.done()
             assert max(waiting.result()) >= 12
 
+    def test_the_garbage_collector_does_not_go_through_what_stays(self, serve):
+        """Neither what the master had loaded nor what the first requests made."""
+        server = serve(60)
+        first = int(server.get("/keep").body)
+        assert 50_000 < first < 60_000
+        for _ in range(220):
+            assert server.get("/0").status == 200
+        assert 50_000 < int(server.get("/keep").body) < first + 10_000
+
     def test_more_than_there_are_threads_are_served_in_turn(self, serve):
         assert max(self.seen(serve(0.1), "/1", 40)) == 16

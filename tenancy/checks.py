@@ -54,6 +54,7 @@ def _texts_indexed_over_all(model: type[models.Model]) -> set[str]:
     fields = model._meta.local_fields
     first = {field.name for field in fields if field.unique or field.db_index}  # type: ignore[attr-defined]
     uniques = [item for item in model._meta.constraints if isinstance(item, models.UniqueConstraint)]
+    first.update(together[0] for together in model._meta.unique_together)
     for index in (*model._meta.indexes, *uniques):
         first.update(index.fields[:1])
     texts = {field.name for field in fields if isinstance(field, models.CharField | models.TextField)}

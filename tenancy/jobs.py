@@ -20,6 +20,7 @@ import orjson
 from django.db import DEFAULT_DB_ALIAS, IntegrityError, close_old_connections, connections, transaction
 from procrastinate import App, JobContext
 from procrastinate.contrib.django import app
+from procrastinate.exceptions import ConnectorException
 from procrastinate.tasks import Task
 from procrastinate.worker import Worker
 
@@ -92,7 +93,11 @@ async def watch_tries(run_job: Callable[[], Awaitable[Any]], context: JobContext
         logger.warning("Try %d of job %s (%s) failed", job.attempts + 1, job.id, job.task_name, exc_info=True)
         raise
     if result is not False and _recovery.is_back(job.task_name, was_tried_before=job.attempts > 0):
-        await context.app.connector.execute_query_async(WAKE, task=job.task_name)
+        try:
+            await context.app.connector.execute_query_async(WAKE, task=job.task_name)
+        except ConnectorException:
+            # The job went well all the same.
+            logger.warning("What waits of %s could not be made due", job.task_name, exc_info=True)
     return result
 
 

@@ -1,5 +1,6 @@
 """Jobs are enqueued with the caller's transaction, and run in the organization that the database stamped."""
 
+import asyncio
 import time
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
@@ -20,7 +21,7 @@ from tenancy.context import (
     org_context,
     organization_in_force,
 )
-from tenancy.jobs import UnknownTask, defer, defer_once, organization_task
+from tenancy.jobs import UnknownTask, defer, defer_once, organization_task, watch_tries
 from tenancy.mail_failures import AnswerLost
 from tenancy.mails import queue_mail
 from tenancy.models import Mail
@@ -196,6 +197,22 @@ class TestRecovery:
             woken += recovery.is_back("send_mail", was_tried_before=False)
             passed += 10
         assert woken == 2
+
+    def test_a_job_went_well_though_nobody_could_be_woken(self):
+        async def run_job():
+            return "done"
+
+        async def lose_it(query, **arguments):
+            lost.append(arguments)
+            raise ConnectorException
+
+        lost = []
+        job = SimpleNamespace(task_name="of_this_test", attempts=1, id=1)
+        context = SimpleNamespace(
+            job=job, app=SimpleNamespace(connector=SimpleNamespace(execute_query_async=lose_it))
+        )
+        assert asyncio.run(watch_tries(run_job, context, None)) == "done"
+        assert lost == [{"task": "of_this_test"}]
 
     def test_a_mail_that_need_not_be_sent_wakes_nobody(self, alice, owner_connection):
         wait = "UPDATE procrastinate_jobs SET attempts = 7, scheduled_at = now() + interval '1 hour'"

@@ -27,8 +27,10 @@ class Indexed(TenantModel):
     together = models.CharField(max_length=9)
     behind = models.CharField(max_length=9)
     backwards = models.CharField(max_length=9)
+    old = models.TextField()
 
     class Meta:
+        unique_together = [("old", "organization")]
         constraints = [
             models.UniqueConstraint(fields=["first", "behind"], name="first"),
             models.UniqueConstraint(fields=["organization", "behind"], name="behind"),
@@ -149,7 +151,7 @@ def test_an_unfenced_model_is_refused(tmp_path, database):
 def test_a_text_indexed_over_all_organizations_is_refused(tmp_path, database):
     said = refusal(tmp_path, database, {"indexed": INDEXED})
     named = re.findall(r"\(tenancy.E006\) indexed.Indexed.(\w+) is indexed over all", said)
-    assert sorted(named) == ["alone", "first", "slug", "together"]
+    assert sorted(named) == ["alone", "first", "old", "slug", "together"]
 
 
 def refusal(tmp_path, database, apps):

@@ -1,13 +1,16 @@
 """A staff member's browser, and what tests ask of its answers."""
 
 import re
+import time
 
 import pyotp
 from django.test import Client
 
 from saas.kit import clock
-from support.services.second_factor import confirm_second_factor, unconfirmed_secret
+from support.services.second_factor import STEP_SECONDS, confirm_second_factor, unconfirmed_secret
 from tests.conftest import PASSWORD
+
+SECONDS_TO_LOOK = 3
 
 
 class Desk:
@@ -19,7 +22,11 @@ class Desk:
         self.secret = secret or unconfirmed_secret(user.id)
 
     def code(self, *, steps=0):
-        return pyotp.TOTP(self.secret).at(int(clock.now().timestamp()) + 30 * steps)
+        # It is looked at within the same step.
+        left = STEP_SECONDS - clock.now().timestamp() % STEP_SECONDS
+        if left < SECONDS_TO_LOOK:
+            time.sleep(left)
+        return pyotp.TOTP(self.secret).at(int(clock.now().timestamp()) + STEP_SECONDS * steps)
 
     def give_password(self, password=PASSWORD):
         answer = self.client.post("/admin/login", {"email": self.user.email, "password": password})
